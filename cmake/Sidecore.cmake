@@ -1,0 +1,75 @@
+# What every target of the project shares: language, warnings, sanitizers, and
+# the two functions that declare a library and its test.
+
+option(SIDECORE_BENCH "Build the benchmarks" ON)
+option(SIDECORE_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+set(SIDECORE_SANITIZE "" CACHE STRING "Value for -fsanitize=, empty for none")
+set(SIDECORE_COVERAGE OFF CACHE BOOL "Instrument for gcov")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+endif()
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(tl-expected REQUIRED)
+
+add_library(sidecore_options INTERFACE)
+target_include_directories(sidecore_options INTERFACE "${CMAKE_SOURCE_DIR}/src")
+target_compile_options(sidecore_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wold-style-cast -Wcast-qual -Wformat=2 -Wimplicit-fallthrough -Werror)
+target_compile_definitions(sidecore_options INTERFACE SPDLOG_FMT_EXTERNAL)
+target_link_libraries(sidecore_options INTERFACE Threads::Threads fmt::fmt tl::expected)
+if(SIDECORE_SANITIZE)
+  target_compile_options(sidecore_options INTERFACE
+    -fsanitize=${SIDECORE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(sidecore_options INTERFACE -fsanitize=${SIDECORE_SANITIZE})
+endif()
+if(SIDECORE_COVERAGE)
+  target_compile_options(sidecore_options INTERFACE --coverage -O0)
+  target_link_options(sidecore_options INTERFACE --coverage)
+endif()
+
+# sidecore_library(folder SOURCES a.cc b.cc DEPENDS base memory LINK extra::lib)
+# The library of src/<folder>, called sidecore_<folder>.
+function(sidecore_library folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  list(TRANSFORM ARG_DEPENDS PREPEND sidecore_)
+  if(ARG_SOURCES)
+    add_library(sidecore_${folder} STATIC ${ARG_SOURCES})
+    target_link_libraries(sidecore_${folder} PUBLIC sidecore_options ${ARG_DEPENDS} ${ARG_LINK})
+  else()
+    add_library(sidecore_${folder} INTERFACE)
+    target_link_libraries(sidecore_${folder} INTERFACE sidecore_options ${ARG_DEPENDS} ${ARG_LINK})
+  endif()
+endfunction()
+
+# sidecore_test(folder SOURCES a_test.cc DEPENDS memory)
+# The GoogleTest program tests/<folder>, one ctest entry per TEST, label "unit".
+function(sidecore_test folder)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPENDS;LINK" ${ARGN})
+  list(TRANSFORM ARG_DEPENDS PREPEND sidecore_)
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${folder}_test ${ARG_SOURCES})
+  target_link_libraries(${folder}_test PRIVATE sidecore_options ${ARG_DEPENDS} ${ARG_LINK} GTest::gmock_main)
+  target_include_directories(${folder}_test PRIVATE "${CMAKE_SOURCE_DIR}/tests")
+  gtest_discover_tests(${folder}_test
+    TEST_PREFIX "${folder}."
+    DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+endfunction()

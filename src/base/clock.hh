@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+namespace sidecore {
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+inline std::uint64_t monotonic_ns() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+/// CPU time of the calling thread, in nanoseconds.
+inline std::uint64_t thread_cpu_ns() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+/// The cheapest monotonic counter that the CPU has: what the hot path reads. The unit is "cycles" of that counter.
+inline std::uint64_t cycles() noexcept {
+#if defined(__x86_64__)
+    return __rdtsc();
+#elif defined(__aarch64__)
+    std::uint64_t value;
+    asm volatile("mrs %0, cntvct_el0" : "=r"(value));
+    return value;
+#else
+    return monotonic_ns();
+#endif
+}
+
+/// Frequency of cycles(), measured once per process against CLOCK_MONOTONIC (10 ms); any thread.
+double cycles_per_ns() noexcept;
+
+inline std::uint64_t cycles_to_ns(std::uint64_t count) noexcept {
+    return static_cast<std::uint64_t>(static_cast<double>(count) / cycles_per_ns());
+}
+
+inline std::uint64_t ns_to_cycles(std::uint64_t ns) noexcept {
+    return static_cast<std::uint64_t>(static_cast<double>(ns) * cycles_per_ns());
+}
+
+}  // namespace sidecore

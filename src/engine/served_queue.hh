@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace sidecore::engine {
+
+/// How a turn came to its end.
+enum class TurnEnd : std::uint8_t {
+    empty,   ///< all the work there was has been taken
+    budget,  ///< the budget is used up; there may be more
+    held,    ///< the queue cannot take more now (see hold()); resume() is owed
+    broken,  ///< the queue is beyond use; it gets no more turns
+};
+
+/// What serve() did.
+struct Turn {
+    std::uint32_t requests = 0;
+    std::uint64_t bytes = 0;
+    TurnEnd end = TurnEnd::empty;
+};
+
+/// What reap() did.
+struct Reaped {
+    std::uint32_t requests = 0;  ///< completed towards the guest
+    bool resume = false;         ///< the queue had ended a turn with TurnEnd::held and can take work again
+};
+
+/// A queue as the engine sees it: something that has work now and then, that can be looked at for the price of a
+/// load, and that can be told whether to notify.
+///
+/// Thread: after Worker::attach() every call comes from the owning worker's thread, one at a time, until detach()
+/// returns. The implementation does not know whether it was called because of a kick, a poll or a resume, nor in
+/// which mode the queue is.
+///
+/// No lost wake-up (design invariant 1) needs this of an implementation:
+///  1. arm() publishes "notify me", then a full barrier, then looks for work. It returns true only if it found none.
+///  2. Between arm() == true and disarm(), whoever adds work signals kick_fd().
+///  3. After a turn that ended in TurnEnd::held, reap() sets `resume` once the reason is gone. The reason must be one
+///     that in-flight I/O removes, so that completion_fd() wakes the worker.
+class ServedQueue {
+public:
+    ServedQueue() = default;
+    virtual ~ServedQueue() = default;
+    ServedQueue(const ServedQueue&) = delete;
+    ServedQueue& operator=(const ServedQueue&) = delete;
+
+    /// One look, one load: is there work? May be stale by the time it returns.
+    virtual bool has_work() noexcept = 0;
+
+    /// Takes and starts up to `budget` requests (at least 1).
+    virtual Turn serve(std::uint32_t budget) noexcept = 0;
+
+    /// Asks to be notified and looks again. True: nothing to do, kicks will come. False: there is work; not armed.
+    virtual bool arm() noexcept = 0;
+
+    /// Asks not to be notified. Best effort: late kicks are allowed.
+    virtual void disarm() noexcept = 0;
+
+    /// Completes finished I/O towards the guest. Called while in_flight() is not 0.
+    virtual Reaped reap() noexcept = 0;
+
+    /// Requests taken and not yet completed.
+    virtual std::uint32_t in_flight() const noexcept = 0;
+
+    /// What the other side writes to when armed, or -1: then the queue can only be polled.
+    virtual int kick_fd() const noexcept = 0;
+
+    /// Readable when reap() has something to do, or -1 if in_flight() is always 0 between calls.
+    virtual int completion_fd() const noexcept = 0;
+};
+
+}  // namespace sidecore::engine
