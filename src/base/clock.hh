@@ -24,7 +24,8 @@ inline std::uint64_t thread_cpu_ns() noexcept {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-/// The cheapest monotonic counter that the CPU has: what the hot path reads. The unit is "cycles" of that counter.
+/// The cheapest monotonic counter that the CPU has: what the hot path reads. The unit is "cycles" of that
+/// counter.
 inline std::uint64_t cycles() noexcept {
 #if defined(__x86_64__)
     return __rdtsc();

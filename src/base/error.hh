@@ -52,7 +52,8 @@ inline tl::unexpected<Error> failure_from_errno(std::string_view what, int os_er
 
 }  // namespace sidecore
 
-/// Leaves the enclosing function with the error of `expression`, a Result<void> or Result<T> whose value is not needed.
+/// Leaves the enclosing function with the error of `expression`, a Result<void> or Result<T> whose value is
+/// not needed.
 #define SIDECORE_TRY(expression)                                             \
     do {                                                                     \
         if (auto sidecore_try_result = (expression); !sidecore_try_result) { \
@@ -63,10 +64,11 @@ inline tl::unexpected<Error> failure_from_errno(std::string_view what, int os_er
 #define SIDECORE_CONCAT_INNER(a, b) a##b
 #define SIDECORE_CONCAT(a, b) SIDECORE_CONCAT_INNER(a, b)
 
-/// SIDECORE_TRY_ASSIGN(auto fd, open_it()) declares `fd` with the value, or leaves the function with the error.
-#define SIDECORE_TRY_ASSIGN(declaration, expression)                                     \
-    auto SIDECORE_CONCAT(sidecore_try_, __LINE__) = (expression);                        \
-    if (!SIDECORE_CONCAT(sidecore_try_, __LINE__)) {                                     \
+/// SIDECORE_TRY_ASSIGN(auto fd, open_it()) declares `fd` with the value, or leaves the function with the
+/// error.
+#define SIDECORE_TRY_ASSIGN(declaration, expression)                                        \
+    auto SIDECORE_CONCAT(sidecore_try_, __LINE__) = (expression);                           \
+    if (!SIDECORE_CONCAT(sidecore_try_, __LINE__)) {                                        \
         return tl::unexpected(std::move(SIDECORE_CONCAT(sidecore_try_, __LINE__)).error()); \
-    }                                                                                    \
+    }                                                                                       \
     declaration = std::move(*SIDECORE_CONCAT(sidecore_try_, __LINE__))

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fd.hh"
 
+#include <array>
 #include <fcntl.h>
+#include <string_view>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#include <array>
-#include <string_view>
 
 #include <fmt/format.h>
 
@@ -37,8 +36,8 @@ Result<Fd> make_eventfd() {
 
 void signal_eventfd(int fd) noexcept {
     const std::uint64_t one = 1;
-    // EAGAIN means that the count is at its maximum: whoever reads it is woken anyway. Any other failure means
-    // that the peer closed or passed something unusable; it loses its own wake-ups only.
+    // EAGAIN means that the count is at its maximum: whoever reads it is woken anyway. Any other failure
+    // means that the peer closed or passed something unusable; it loses its own wake-ups only.
     [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
 }
 

@@ -8,7 +8,8 @@
 
 namespace sidecore {
 
-/// Owns one file descriptor, or none (-1). Not thread-safe; the descriptor itself may be used from any thread.
+/// Owns one file descriptor, or none (-1). Not thread-safe; the descriptor itself may be used from any
+/// thread.
 class Fd {
 public:
     Fd() = default;

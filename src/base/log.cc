@@ -11,7 +11,8 @@
 namespace sidecore {
 
 void set_up_logging(spdlog::level::level_enum level) {
-    auto logger = std::make_shared<spdlog::logger>("sidecore", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto logger =
+        std::make_shared<spdlog::logger>("sidecore", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %-5!l %v");
     logger->set_level(level);
     logger->flush_on(spdlog::level::info);

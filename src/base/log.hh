@@ -10,7 +10,8 @@
 namespace sidecore {
 
 /// Sends the log to standard error, one line per event: "2026-01-31 12:00:00.000 warn  disk0: text".
-/// Called once by a program's main, before any thread exists; libraries only call spdlog::info and its sisters.
+/// Called once by a program's main, before any thread exists; libraries only call spdlog::info and its
+/// sisters.
 void set_up_logging(spdlog::level::level_enum level = spdlog::level::info);
 
 /// "trace", "debug", "info", "warn", "error" or "off".

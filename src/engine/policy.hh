@@ -23,13 +23,13 @@ std::string_view to_string(Mode mode) noexcept;
 std::string_view to_string(PolicyKind kind) noexcept;
 Result<PolicyKind> parse_policy_kind(std::string_view name);
 
-/// A policy and its parameters. Parameters that a kind does not use are kept, so that changing the kind back and forth
-/// loses nothing.
+/// A policy and its parameters. Parameters that a kind does not use are kept, so that changing the kind back
+/// and forth loses nothing.
 struct PolicySettings {
     PolicyKind kind = PolicyKind::rate;
 
-    /// rate: works within one tick that make a notified queue polled; 0: never. A work is a turn that found something
-    /// to do, however many requests it took (the patch's "work").
+    /// rate: works within one tick that make a notified queue polled; 0: never. A work is a turn that found
+    /// something to do, however many requests it took (the patch's "work").
     std::uint32_t poll_start_rate = 4;
 
     /// rate: a polled queue without work for this long is notified again. 1 to 2^62 ns.
@@ -60,7 +60,8 @@ struct PolicyOverrides {
     friend bool operator==(const PolicyOverrides&, const PolicyOverrides&) = default;
 };
 
-/// Decides one queue's mode from its past. Pure: no clock, no I/O; the same object serves worker, tests and simulator.
+/// Decides one queue's mode from its past. Pure: no clock, no I/O; the same object serves worker, tests and
+/// simulator.
 ///
 /// Thread: one at a time. Times are nanoseconds of one monotonic clock and never go back.
 class Policy {

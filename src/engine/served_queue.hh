@@ -26,17 +26,19 @@ struct Reaped {
     bool resume = false;         ///< the queue had ended a turn with TurnEnd::held and can take work again
 };
 
-/// A queue as the engine sees it: something that has work now and then, that can be looked at for the price of a
-/// load, and that can be told whether to notify.
+/// A queue as the engine sees it: something that has work now and then, that can be looked at for the price
+/// of a load, and that can be told whether to notify.
 ///
-/// Thread: after Worker::attach() every call comes from the owning worker's thread, one at a time, until detach()
-/// returns. The implementation does not know whether it was called because of a kick, a poll or a resume, nor in
-/// which mode the queue is.
+/// Thread: after Worker::attach() every call comes from the owning worker's thread, one at a time, until
+/// detach() returns. The implementation does not know whether it was called because of a kick, a poll or a
+/// resume, nor in which mode the queue is.
 ///
 /// No lost wake-up (design invariant 1) needs this of an implementation:
-///  1. arm() publishes "notify me", then a full barrier, then looks for work. It returns true only if it found none.
+///  1. arm() publishes "notify me", then a full barrier, then looks for work. It returns true only if it
+///  found none.
 ///  2. Between arm() == true and disarm(), whoever adds work signals kick_fd().
-///  3. After a turn that ended in TurnEnd::held, reap() sets `resume` once the reason is gone. The reason must be one
+///  3. After a turn that ended in TurnEnd::held, reap() sets `resume` once the reason is gone. The reason
+///  must be one
 ///     that in-flight I/O removes, so that completion_fd() wakes the worker.
 class ServedQueue {
 public:
@@ -51,7 +53,8 @@ public:
     /// Takes and starts up to `budget` requests (at least 1).
     virtual Turn serve(std::uint32_t budget) noexcept = 0;
 
-    /// Asks to be notified and looks again. True: nothing to do, kicks will come. False: there is work; not armed.
+    /// Asks to be notified and looks again. True: nothing to do, kicks will come. False: there is work; not
+    /// armed.
     virtual bool arm() noexcept = 0;
 
     /// Asks not to be notified. Best effort: late kicks are allowed.

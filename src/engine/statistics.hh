@@ -22,41 +22,42 @@ private:
 };
 
 /// Everything that is counted per queue, listed once: X(name). Names follow the ELVIS code where it has the
-/// figure; "poll" is what happened in polled mode, "notif" in notified mode. Cycles are those of sidecore::cycles().
-#define SIDECORE_QUEUE_COUNTERS(X)                                                                      \
-    X(poll_kicks)        /* turns that a poll started, where a kick would have been needed */           \
-    X(poll_cycles)       /* cycles in those turns */                                                    \
-    X(poll_bytes)        /* bytes moved in them */                                                      \
-    X(poll_requests)     /* requests taken in them */                                                   \
-    X(poll_wait)         /* cycles from the look before to the look that found work, summed */          \
-    X(poll_empty)        /* looks that found nothing */                                                 \
-    X(poll_empty_cycles) /* cycles they took */                                                         \
-    X(poll_limited)      /* polled turns that used up their budget */                                   \
-    X(notif_works)       /* turns in notified mode */                                                   \
-    X(notif_cycles)      /* cycles in them */                                                           \
-    X(notif_bytes)       /* bytes moved in them */                                                      \
-    X(notif_requests)    /* requests taken in them */                                                   \
-    X(notif_wait)        /* cycles from the worker's seeing a kick to the turn */                       \
-    X(notif_limited)     /* notified turns that used up their budget */                                 \
-    X(kicks)             /* kick events seen */                                                         \
-    X(completions)       /* requests completed towards the guest */                                     \
-    X(reap_cycles)       /* cycles spent on completing asynchronous I/O */                              \
-    X(holds)             /* turns that ended because the device could not take more */                  \
-    X(rechecks)          /* arm() found work and did not arm */                                         \
-    X(to_polled)         /* changes of mode */                                                          \
+/// figure; "poll" is what happened in polled mode, "notif" in notified mode. Cycles are those of
+/// sidecore::cycles().
+#define SIDECORE_QUEUE_COUNTERS(X)                                                             \
+    X(poll_kicks)        /* turns that a poll started, where a kick would have been needed */  \
+    X(poll_cycles)       /* cycles in those turns */                                           \
+    X(poll_bytes)        /* bytes moved in them */                                             \
+    X(poll_requests)     /* requests taken in them */                                          \
+    X(poll_wait)         /* cycles from the look before to the look that found work, summed */ \
+    X(poll_empty)        /* looks that found nothing */                                        \
+    X(poll_empty_cycles) /* cycles they took */                                                \
+    X(poll_limited)      /* polled turns that used up their budget */                          \
+    X(notif_works)       /* turns in notified mode */                                          \
+    X(notif_cycles)      /* cycles in them */                                                  \
+    X(notif_bytes)       /* bytes moved in them */                                             \
+    X(notif_requests)    /* requests taken in them */                                          \
+    X(notif_wait)        /* cycles from the worker's seeing a kick to the turn */              \
+    X(notif_limited)     /* notified turns that used up their budget */                        \
+    X(kicks)             /* kick events seen */                                                \
+    X(completions)       /* requests completed towards the guest */                            \
+    X(reap_cycles)       /* cycles spent on completing asynchronous I/O */                     \
+    X(holds)             /* turns that ended because the device could not take more */         \
+    X(rechecks)          /* arm() found work and did not arm */                                \
+    X(to_polled)         /* changes of mode */                                                 \
     X(to_notified)
 
 /// Per worker, likewise.
-#define SIDECORE_WORKER_COUNTERS(X)                                                     \
-    X(loops)              /* passes */                                                  \
-    X(cycles)             /* cycles awake */                                            \
-    X(wait)               /* cycles asleep */                                           \
-    X(switches)           /* times it went to sleep */                                  \
-    X(enabled_interrupts) /* times a queue was armed */                                 \
-    X(empty_works)        /* turns that found nothing after all */                      \
-    X(empty_polls)        /* passes that found nothing */                               \
+#define SIDECORE_WORKER_COUNTERS(X)                                                      \
+    X(loops)              /* passes */                                                   \
+    X(cycles)             /* cycles awake */                                             \
+    X(wait)               /* cycles asleep */                                            \
+    X(switches)           /* times it went to sleep */                                   \
+    X(enabled_interrupts) /* times a queue was armed */                                  \
+    X(empty_works)        /* turns that found nothing after all */                       \
+    X(empty_polls)        /* passes that found nothing */                                \
     X(noqueue_works)      /* wake-ups without any queue's work: commands, stale kicks */ \
-    X(pending_works)      /* queues with work left at the end of a pass, summed */      \
+    X(pending_works)      /* queues with work left at the end of a pass, summed */       \
     X(kick_checks)        /* looks for kicks while awake */
 
 #define SIDECORE_DECLARE_COUNTER(name) Counter name;

@@ -7,8 +7,8 @@
 
 namespace sidecore::memory {
 
-/// A 64-bit address in one address space. Two spaces never mix: a GuestAddress does not convert to a UserAddress, and
-/// neither converts to a pointer; only a MemoryMap turns them into one.
+/// A 64-bit address in one address space. Two spaces never mix: a GuestAddress does not convert to a
+/// UserAddress, and neither converts to a pointer; only a MemoryMap turns them into one.
 template <typename Space>
 struct Address {
     std::uint64_t value = 0;

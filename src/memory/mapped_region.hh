@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "memory/fault_guard.hh"
+#include "memory/memory_map.hh"
+
+namespace sidecore::memory {
+
+/// A piece of this process's address space, reserved and inaccessible until regions are mapped into it.
+/// Thread: immutable after create(); freed with its last region.
+class Reservation {
+public:
+    /// `size` bytes, aligned to `alignment` (a power of two, at least the page size).
+    static Result<std::shared_ptr<Reservation>> create(std::size_t size, std::size_t alignment);
+    ~Reservation();
+    Reservation(const Reservation&) = delete;
+    Reservation& operator=(const Reservation&) = delete;
+
+    HostPointer start() const noexcept { return start_; }
+    std::size_t size() const noexcept { return size_; }
+
+private:
+    Reservation(HostPointer start, std::size_t size) noexcept : start_(start), size_(size) {}
+    HostPointer start_;
+    std::size_t size_;
+};
+
+/// One region of guest memory, mapped shared and writable. Its memory goes with it, even while neighbours in
+/// the same reservation stay. Thread: immutable.
+class MappedRegion {
+public:
+    /// Maps regions that came in one table, neighbours side by side where possible (MemoryMap invariant 3).
+    /// `regions` are in order of guest address and do not overlap.
+    static Result<std::vector<std::shared_ptr<MappedRegion>>> map_all(std::span<const RegionFile> regions);
+
+    ~MappedRegion();
+    MappedRegion(const MappedRegion&) = delete;
+    MappedRegion& operator=(const MappedRegion&) = delete;
+
+    const RegionDescription& description() const noexcept { return description_; }
+    HostPointer host() const noexcept { return host_; }
+    bool damaged() const noexcept { return guard_.damaged(); }
+
+    /// Whether `next` begins where this one ends: in guest, user and host addresses.
+    bool continues_into(const MappedRegion& next) const noexcept;
+
+    struct Placement;
+
+private:
+    MappedRegion(const RegionDescription& description, HostPointer mapping, std::size_t mapping_size,
+                 std::size_t block_bytes, std::size_t lead, std::shared_ptr<Reservation> reservation);
+
+    RegionDescription description_;
+    HostPointer mapping_;  // block-aligned; at most one block before host_
+    std::size_t mapping_size_;
+    HostPointer host_;
+    std::shared_ptr<Reservation> reservation_;
+    GuardedRange guard_;
+};
+
+}  // namespace sidecore::memory
