@@ -1,0 +1,47 @@
+# The front door. Every target first installs the Debian packages that are missing; the work itself is in
+# CMake presets and in tools/.
+MAKEFLAGS += --no-print-directory
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build dev demo test bench lint format fuzz coverage install clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install the Debian packages that are missing
+	@tools/setup
+
+build: setup ## the release build, in build/release
+	@tools/build release
+
+dev: setup ## the developer's build with all unit tests, in build/dev
+	@tools/build dev
+
+demo: build ## boot a real guest on the daemon and compare polling off and on
+	@tools/demo
+
+test: setup ## everything that CI runs; "tools/test --help" has its parts
+	@tools/test
+
+bench: build ## measure; results in build/bench
+	@bench/run
+
+lint: setup ## formatting, structure and clang-tidy over the whole tree
+	@tools/test --only source --only tidy
+
+format: setup ## rewrite the sources as .clang-format wants them
+	@tools/format
+
+fuzz: setup ## every fuzzer for FUZZ_SECONDS (60)
+	@tools/test --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+coverage: setup ## line coverage of the unit tests, in build/coverage/report
+	@tools/coverage
+
+install: build ## install the release build below PREFIX (/usr/local), DESTDIR is honoured
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean: ## remove build/
+	@rm -rf build
