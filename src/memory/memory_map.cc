@@ -138,32 +138,52 @@ HostPointer MemoryMap::search(const std::vector<Extent>& extents, std::uint64_t 
     return above == extents.begin() ? nullptr : in_extent(*std::prev(above), start, length);
 }
 
-std::size_t MemoryMap::translate_across(GuestAddress start, std::uint64_t length,
-                                        std::span<iovec> out) const noexcept {
+/// Calls visit(host, bytes) for the pieces of a range in order, until it returns false; false if that
+/// happened or a part of the range is not mapped.
+template <typename Visit>
+bool MemoryMap::walk(GuestAddress start, std::uint64_t length, Visit visit) const noexcept {
     std::uint64_t address = start.value;
-    std::size_t count = 0;
     auto extent = std::upper_bound(by_guest_.begin(), by_guest_.end(), address,
                                    [](std::uint64_t value, const Extent& e) { return value < e.start; });
     if (extent == by_guest_.begin()) {
-        return 0;
+        return false;
     }
     --extent;
     while (length != 0) {
-        if (extent == by_guest_.end() || count == out.size()) {
-            return 0;
+        if (extent == by_guest_.end()) {
+            return false;
         }
         // Wraps when there is a hole before this extent, and then lies beyond its size.
         const std::uint64_t offset = address - extent->start;
         if (offset >= extent->size) {
-            return 0;
+            return false;
         }
         const std::uint64_t here = std::min(length, extent->size - offset);
-        out[count++] = {extent->host + offset, here};
+        if (!visit(extent->host + offset, here)) {
+            return false;
+        }
         address += here;
         length -= here;
         ++extent;
     }
-    return count;
+    return true;
+}
+
+std::size_t MemoryMap::translate_across(GuestAddress start, std::uint64_t length,
+                                        std::span<iovec> out) const noexcept {
+    std::size_t count = 0;
+    const bool whole = walk(start, length, [&](HostPointer host, std::uint64_t bytes) {
+        if (count == out.size()) {
+            return false;
+        }
+        out[count++] = {host, bytes};
+        return true;
+    });
+    return whole ? count : 0;
+}
+
+bool MemoryMap::covers(GuestAddress start, std::uint64_t length) const noexcept {
+    return walk(start, length, [](HostPointer, std::uint64_t) { return true; });
 }
 
 std::vector<RegionDescription> MemoryMap::regions() const {

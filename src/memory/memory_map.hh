@@ -79,6 +79,9 @@ public:
         return translate_across(start, length, out);
     }
 
+    /// Whether all of `length` bytes from `start` is mapped, in however many pieces.
+    bool covers(GuestAddress start, std::uint64_t length) const noexcept;
+
     std::vector<RegionDescription> regions() const;
     std::size_t region_count() const noexcept { return regions_.size(); }
     std::size_t extent_count() const noexcept { return by_guest_.size(); }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+
+namespace sidecore::virtqueue {
+
+/// The one store-load barrier of the ring protocol: a store before it is visible to the other side before a
+/// load after it is done. x86 needs an instruction for exactly this case, which acquire and release do not
+/// give.
+///
+/// ThreadSanitizer does not see a fence; there a sequentially consistent read-modify-write on a common
+/// variable stands in, which orders the two sides in its eyes as well.
+inline void store_load_barrier() noexcept {
+#if defined(__SANITIZE_THREAD__)
+    static std::atomic<unsigned> meeting_point{0};
+    meeting_point.fetch_add(1, std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+}  // namespace sidecore::virtqueue
