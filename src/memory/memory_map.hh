@@ -122,6 +122,9 @@ private:
     std::size_t translate_across(GuestAddress start, std::uint64_t length,
                                  std::span<iovec> out) const noexcept;
 
+    template <typename Visit>
+    bool walk(GuestAddress start, std::uint64_t length, Visit visit) const noexcept;
+
     std::vector<std::shared_ptr<MappedRegion>> regions_;  // by guest address
     std::vector<Extent> by_guest_;  // by start, never touching another that it could join
     std::vector<Extent> by_user_;
