@@ -15,14 +15,17 @@ enum class TurnEnd : std::uint8_t {
 
 /// What serve() did.
 struct Turn {
-    std::uint32_t requests = 0;
-    std::uint64_t bytes = 0;
+    std::uint32_t requests = 0;   ///< taken
+    std::uint32_t completed = 0;  ///< of these or earlier ones, completed towards the guest already
+    std::uint32_t calls = 0;      ///< notifications sent to the guest
+    std::uint64_t bytes = 0;      ///< moved or to be moved by the requests taken
     TurnEnd end = TurnEnd::empty;
 };
 
 /// What reap() did.
 struct Reaped {
     std::uint32_t requests = 0;  ///< completed towards the guest
+    std::uint32_t calls = 0;     ///< notifications sent to the guest
     bool resume = false;         ///< the queue had ended a turn with TurnEnd::held and can take work again
 };
 
@@ -60,7 +63,8 @@ public:
     /// Asks not to be notified. Best effort: late kicks are allowed.
     virtual void disarm() noexcept = 0;
 
-    /// Completes finished I/O towards the guest. Called while in_flight() is not 0.
+    /// Completes finished I/O towards the guest: all there is, so that completion_fd() is quiet afterwards.
+    /// Called while in_flight() is not 0, and after completion_fd() was readable.
     virtual Reaped reap() noexcept = 0;
 
     /// Requests taken and not yet completed.

@@ -41,6 +41,7 @@ private:
     X(notif_limited)     /* notified turns that used up their budget */                        \
     X(kicks)             /* kick events seen */                                                \
     X(completions)       /* requests completed towards the guest */                            \
+    X(calls)             /* notifications sent to the guest */                                 \
     X(reap_cycles)       /* cycles spent on completing asynchronous I/O */                     \
     X(holds)             /* turns that ended because the device could not take more */         \
     X(rechecks)          /* arm() found work and did not arm */                                \
