@@ -3,6 +3,14 @@
 
 #include <atomic>
 
+#if defined(__SANITIZE_THREAD__)  // g++
+#define SIDECORE_THREAD_SANITIZER
+#elif defined(__has_feature)  // clang++
+#if __has_feature(thread_sanitizer)
+#define SIDECORE_THREAD_SANITIZER
+#endif
+#endif
+
 namespace sidecore::virtqueue {
 
 /// The one store-load barrier of the ring protocol: a store before it is visible to the other side before a
@@ -12,7 +20,7 @@ namespace sidecore::virtqueue {
 /// ThreadSanitizer does not see a fence; there a sequentially consistent read-modify-write on a common
 /// variable stands in, which orders the two sides in its eyes as well.
 inline void store_load_barrier() noexcept {
-#if defined(__SANITIZE_THREAD__)
+#if defined(SIDECORE_THREAD_SANITIZER)
     static std::atomic<unsigned> meeting_point{0};
     meeting_point.fetch_add(1, std::memory_order_seq_cst);
 #else

@@ -15,6 +15,9 @@ std::string QueueFault::describe(std::uint32_t queue_size) const {
         case Kind::available_index_jump:
             return fmt::format("the available index went from {} to {}, further than the queue's {} entries",
                                a, b, queue_size);
+        case Kind::too_many_in_flight:
+            return fmt::format("{} chains became available while {} are in use; the queue has {} entries", b,
+                               a, queue_size);
         case Kind::head_out_of_range:
             return fmt::format("available ring entry {} names descriptor {}, the table has {}", b, a,
                                queue_size);

@@ -12,6 +12,7 @@ struct QueueFault {
     enum class Kind : std::uint8_t {
         none,
         available_index_jump,     ///< a: index before, b: index now
+        too_many_in_flight,       ///< a: chains in use, b: chains that came in addition
         head_out_of_range,        ///< a: head, b: place in the available ring
         next_out_of_range,        ///< a: descriptor, b: its next
         loop,                     ///< a: descriptors followed

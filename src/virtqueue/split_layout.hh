@@ -72,7 +72,7 @@ constexpr std::uint16_t index_plus(std::uint16_t index, std::uint32_t count) noe
     return static_cast<std::uint16_t>(index + count);
 }
 
-/// Whether an index that went from `before` to `now` has passed `event` (2.7.7.1, 2.7.10): the other side
+/// Whether an index that went from `before` to `now` has passed `event` (2.7.7.2, 2.7.10): the other side
 /// asked to be told when the entry at `event` is written.
 constexpr bool passed_event(std::uint16_t event, std::uint16_t now, std::uint16_t before) noexcept {
     return index_distance(now, index_plus(event, 1)) < index_distance(now, before);

@@ -46,6 +46,10 @@ Result<SplitQueue> SplitQueue::create(std::shared_ptr<const memory::MemoryMap> m
     if (setup.event_index) {
         queue.suppress_by_event();
     }
+    queue.check_memory();  // also of what was just touched
+    if (queue.broken()) {
+        return failure(ErrorKind::out_of_range, queue.fault().describe(setup.size));
+    }
     return queue;
 }
 
@@ -53,17 +57,24 @@ SplitQueue::SplitQueue(std::shared_ptr<const memory::MemoryMap> map, const Setup
     : next_available_(setup.next_available),
       known_available_(setup.next_available),
       index_mask_(setup.size - 1),
-      damages_seen_(memory::damage_count()),
       setup_(setup),
       map_(std::move(map)) {}
 
 Result<void> SplitQueue::rebind(std::shared_ptr<const memory::MemoryMap> map) {
     map_ = std::move(map);
-    auto resolved = resolve();
-    if (!resolved) {
-        break_with({QueueFault::Kind::ring_unmapped, 0, 0, 0});
+    if (fault_) {
+        return {};  // nothing looks at the ring any more
     }
-    return resolved;
+    if (auto resolved = resolve(); !resolved) {
+        break_with({QueueFault::Kind::ring_unmapped, 0, 0, 0});
+        return resolved;
+    }
+    damages_seen_ = 0;  // of this map nothing has been seen
+    check_memory();
+    if (fault_) {
+        return failure(ErrorKind::out_of_range, fault_.describe(setup_.size));
+    }
+    return {};
 }
 
 Result<void> SplitQueue::resolve() {
@@ -105,8 +116,15 @@ std::uint16_t SplitQueue::available() noexcept {
         // Pairs with the driver's barrier between filling the ring entry and raising the index (2.7.13.3).
         const std::uint16_t now =
             std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire);
-        if (index_distance(now, next_available_) > setup_.size) {
+        const std::uint16_t fresh = index_distance(now, next_available_);
+        if (fresh > setup_.size) {
             fail(QueueFault::Kind::available_index_jump, 0, next_available_, now);
+            return 0;
+        }
+        // Each chain in use holds at least one descriptor (2.7.13). The bound is what lets a device have
+        // room for size() requests and no more.
+        if (std::uint32_t{fresh} + in_flight_ > setup_.size) {
+            fail(QueueFault::Kind::too_many_in_flight, 0, in_flight_, fresh);
             return 0;
         }
         known_available_ = now;
@@ -118,6 +136,9 @@ std::uint16_t SplitQueue::available() noexcept {
 }
 
 void SplitQueue::prefetch(std::uint16_t count) const noexcept {
+    if (fault_) {
+        return;
+    }
     for (std::uint16_t i = 0; i < count; ++i) {
         const std::uint32_t place = index_plus(next_available_, i) & index_mask_;
         const std::uint16_t head = shared16(available_ + AvailableRing::heads_offset + std::size_t{2} * place)
@@ -164,6 +185,7 @@ bool SplitQueue::load_indirect(memory::GuestAddress table, std::uint32_t index,
 
 PopResult SplitQueue::fail(QueueFault::Kind kind, std::uint16_t head, std::uint64_t a,
                            std::uint64_t b) noexcept {
+    check_memory();  // zero pages in the place of lost ones look like a driver's fault, and are not
     break_with({kind, head, a, b});
     return PopResult::broken;
 }
@@ -312,6 +334,7 @@ PopResult SplitQueue::pop(std::span<iovec> segments, DescriptorChain& chain) noe
         index = descriptor.next;
     }
     next_available_ = index_plus(next_available_, 1);
+    ++in_flight_;
     chain.head = head;
     chain.readable = segments.first(walk.readable);
     chain.writable = segments.subspan(walk.readable, walk.count - walk.readable);
@@ -321,6 +344,7 @@ PopResult SplitQueue::pop(std::span<iovec> segments, DescriptorChain& chain) noe
 }
 
 void SplitQueue::push(std::uint16_t head, std::uint32_t written) noexcept {
+    --in_flight_;
     if (fault_) {
         return;
     }

@@ -51,18 +51,20 @@ public:
         bool indirect = false;     ///< VIRTIO_F_INDIRECT_DESC negotiated
     };
 
-    /// Fails if the size is impossible, or a part of the ring is misaligned or not in `map` as one piece.
+    /// Fails if the size is impossible, a part of the ring is misaligned or not in `map` as one piece, or
+    /// `map` is damaged. Fills in the used ring's flags and avail_event; the driver is not asked for kicks
+    /// yet.
     static Result<SplitQueue> create(std::shared_ptr<const memory::MemoryMap> map, const Setup& setup);
 
     /// The guest's memory is now `map`; nothing popped from the old one may still be in use. On failure the
-    /// queue is broken.
+    /// queue breaks; a queue broken before takes the map and stays as it is.
     Result<void> rebind(std::shared_ptr<const memory::MemoryMap> map);
 
     /// Whether the driver has made something available that was not popped yet. One load; false once broken.
     bool has_available() const noexcept {
-        return std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire) !=
-                   next_available_ &&
-               !fault_;
+        // In this order: after a failed rebind() the index is not where it was.
+        return !fault_ && std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire) !=
+                              next_available_;
     }
 
     /// How many chains can be popped now. Looks at the driver's index. 0 if broken, also when this look broke
@@ -100,6 +102,8 @@ public:
     bool broken() const noexcept { return static_cast<bool>(fault_); }
     std::uint32_t size() const noexcept { return setup_.size; }
     std::uint16_t next_available() const noexcept { return next_available_; }
+    /// Chains popped and not pushed yet: never more than size().
+    std::uint16_t in_flight() const noexcept { return in_flight_; }
     const memory::MemoryMap& map() const noexcept { return *map_; }
 
 private:
@@ -121,6 +125,7 @@ private:
     std::uint16_t known_available_ = 0;  // the driver's index as last seen
     std::uint16_t next_used_ = 0;        // next place of the used ring to fill
     std::uint16_t published_ = 0;        // what the driver sees of next_used_
+    std::uint16_t in_flight_ = 0;        // popped and not pushed
     std::uint16_t kick_event_ = 0;       // event index form: what avail_event holds
     bool suppressed_ = false;            // flag form: what used.flags holds
     bool call_undecided_ = true;         // nothing published yet: what the driver waits for is not known

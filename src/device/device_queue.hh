@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/error.hh"
+#include "base/fd.hh"
+#include "engine/served_queue.hh"
+#include "memory/memory_map.hh"
+#include "virtqueue/split_queue.hh"
+
+namespace sidecore::device {
+
+/// The eventfds between a virtqueue and its driver. None (-1) of them is allowed to be there.
+struct Notifiers {
+    Fd kick;   ///< driver → device
+    Fd call;   ///< device → driver
+    Fd error;  ///< device → front-end: the queue is broken
+};
+
+/// What the queues of all device types have in common: the ring, and how it meets the engine. A device type
+/// adds what its requests mean: serve(), reap(), in_flight(), completion_fd().
+///
+/// Thread: that of engine::ServedQueue; before attach and after detach, the control thread that has it.
+class DeviceQueue : public engine::ServedQueue {
+public:
+    /// `name` is for the log: "disk0 queue 1".
+    DeviceQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers) noexcept
+        : ring_(std::move(ring)), notifiers_(std::move(notifiers)), name_(std::move(name)) {}
+
+    bool has_work() noexcept final { return ring_.has_available(); }
+    bool arm() noexcept final { return ring_.arm(); }
+    void disarm() noexcept final { ring_.disarm(); }
+    int kick_fd() const noexcept final { return notifiers_.kick.get(); }
+
+    /// Other eventfds, on the owner's thread. A new call descriptor is signalled once, for what was used
+    /// before it came.
+    void replace_kick(Fd kick) noexcept { notifiers_.kick = std::move(kick); }
+    void replace_call(Fd call) noexcept;
+    void replace_error(Fd error) noexcept { notifiers_.error = std::move(error); }
+
+    /// The guest's memory has changed. On the owner's thread, with nothing in flight.
+    Result<void> rebind(std::shared_ptr<const memory::MemoryMap> map) { return ring_.rebind(std::move(map)); }
+
+    /// What GET_VRING_BASE answers once nothing is in flight.
+    std::uint16_t next_available() const noexcept { return ring_.next_available(); }
+
+    std::uint32_t ring_size() const noexcept { return ring_.size(); }
+    const std::string& name() const noexcept { return name_; }
+
+protected:
+    /// Shows the driver what was pushed, and calls it if it wants that. Returns the number of calls made: 0
+    /// or 1.
+    std::uint32_t publish() noexcept;
+
+    /// Tells the log and the front-end that the ring is broken, once.
+    void report_broken() noexcept;
+
+    virtqueue::SplitQueue ring_;
+
+private:
+    Notifiers notifiers_;
+    std::string name_;
+    bool reported_ = false;
+};
+
+}  // namespace sidecore::device

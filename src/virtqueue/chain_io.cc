@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "virtqueue/chain_io.hh"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+namespace sidecore::virtqueue {
+
+namespace {
+
+using Word = std::uint64_t;
+
+bool word_aligned(const std::byte* place) noexcept {
+    return reinterpret_cast<std::uintptr_t>(place) % sizeof(Word) == 0;
+}
+
+void load(std::byte* from, std::byte* to, std::size_t bytes) noexcept {
+    while (bytes >= sizeof(Word) && word_aligned(from)) {
+        const Word word =
+            std::atomic_ref<Word>(*reinterpret_cast<Word*>(from)).load(std::memory_order_relaxed);
+        std::memcpy(to, &word, sizeof word);
+        from += sizeof(Word);
+        to += sizeof(Word);
+        bytes -= sizeof(Word);
+    }
+    for (std::size_t i = 0; i < bytes; ++i) {
+        to[i] = std::atomic_ref<std::byte>(from[i]).load(std::memory_order_relaxed);
+    }
+}
+
+void store(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+    for (std::size_t i = 0; i < bytes; ++i) {
+        store_byte(to + i, from[i]);
+    }
+}
+
+/// Calls visit(host, bytes) on up to `bytes` bytes of the front of `segments` and takes them off.
+template <typename Visit>
+std::size_t consume(std::span<iovec>& segments, std::size_t bytes, Visit visit) noexcept {
+    std::size_t done = 0;
+    while (done < bytes && !segments.empty()) {
+        iovec& first = segments.front();
+        const std::size_t here = std::min(bytes - done, first.iov_len);
+        auto* const host = static_cast<std::byte*>(first.iov_base);
+        visit(host, here, done);
+        done += here;
+        if (here == first.iov_len) {
+            segments = segments.subspan(1);
+        } else {
+            first.iov_base = host + here;
+            first.iov_len -= here;
+        }
+    }
+    return done;
+}
+
+}  // namespace
+
+std::size_t take_front(std::span<iovec>& segments, std::span<std::byte> out) noexcept {
+    return consume(segments, out.size(), [&](std::byte* host, std::size_t bytes, std::size_t done) {
+        load(host, out.data() + done, bytes);
+    });
+}
+
+std::size_t put_front(std::span<iovec>& segments, std::span<const std::byte> data) noexcept {
+    return consume(segments, data.size(), [&](std::byte* host, std::size_t bytes, std::size_t done) {
+        store(host, data.data() + done, bytes);
+    });
+}
+
+std::byte* take_last_byte(std::span<iovec>& segments) noexcept {
+    iovec& last = segments.back();
+    --last.iov_len;
+    std::byte* const place = static_cast<std::byte*>(last.iov_base) + last.iov_len;
+    if (last.iov_len == 0) {
+        segments = segments.first(segments.size() - 1);
+    }
+    return place;
+}
+
+void store_byte(std::byte* place, std::byte value) noexcept {
+    std::atomic_ref<std::byte>(*place).store(value, std::memory_order_relaxed);
+}
+
+}  // namespace sidecore::virtqueue

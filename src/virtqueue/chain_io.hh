@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <sys/uio.h>
+
+namespace sidecore::virtqueue {
+
+/// Copies from and to the pieces of a descriptor chain. Each byte of the guest's memory is read or written
+/// once, by an atomic access: the guest may write at the same time, and what we check is what we copied.
+/// Thread: the chain's owner.
+
+/// Takes up to out.size() bytes off the front of `segments` (VIRTIO lets a header span descriptors). Returns
+/// how many.
+std::size_t take_front(std::span<iovec>& segments, std::span<std::byte> out) noexcept;
+
+/// Puts `data` at the front of `segments` and takes that much off them. Returns how many bytes fitted.
+std::size_t put_front(std::span<iovec>& segments, std::span<const std::byte> data) noexcept;
+
+/// Takes the last byte off `segments`, which are not empty, and returns where it is.
+std::byte* take_last_byte(std::span<iovec>& segments) noexcept;
+
+/// Writes one byte of the guest's memory.
+void store_byte(std::byte* place, std::byte value) noexcept;
+
+}  // namespace sidecore::virtqueue
