@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/device_spec.hh"
+
+#include <algorithm>
+#include <array>
+#include <sys/un.h>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "control/units.hh"
+
+namespace sidecore::control {
+
+namespace {
+
+constexpr std::uint64_t sector_bytes = 512;
+constexpr std::uint64_t max_storage_bytes = 1ULL << 62U;
+constexpr std::uint64_t max_path_bytes = 4095;
+constexpr std::uint64_t max_socket_path_bytes = sizeof(sockaddr_un::sun_path) - 1;
+constexpr std::uint64_t min_retry_interval_ns = 1'000'000;
+constexpr std::uint64_t max_retry_interval_ns = 3'600'000'000'000;
+constexpr std::uint64_t max_turn_requests = 32768;
+
+constexpr std::array<std::string_view, 1> device_types{"blk"};
+constexpr std::array<std::string_view, 3> storage_kinds{"null", "memory", "file"};
+constexpr std::array<std::string_view, 3> file_engines{"auto", "io_uring", "threads"};
+constexpr std::array<std::string_view, 2> socket_modes{"listen", "connect"};
+
+constexpr bool is_name_character(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+}
+
+std::string read_name(TableReader& reader, std::string_view key) {
+    std::string name = reader.text(key).value_or("");
+    if (reader.find(key) != nullptr && !is_valid_name(name)) {
+        reader.report(key,
+                      fmt::format("{} has to be 1 to 64 letters, digits, '.', '_' or '-', and not start with "
+                                  "'.' or '-'",
+                                  key));
+    }
+    return name;
+}
+
+std::string read_path(TableReader& reader, std::string_view key, std::uint64_t max_bytes) {
+    std::optional<std::string> path = reader.text(key);
+    if (path && !path->starts_with('/')) {
+        reader.report(key, fmt::format("{} has to be an absolute path", key));
+    } else if (path && path->size() > max_bytes) {
+        reader.report(key, fmt::format("{} is longer than {} bytes", key, max_bytes));
+    }
+    return path.value_or("");
+}
+
+/// A key that means nothing for this `choice` of another key.
+void refuse(TableReader& reader, std::string_view key, std::string_view choice) {
+    if (reader.find(key) != nullptr) {
+        reader.report(key, fmt::format("{} means nothing for {}", key, choice));
+    }
+}
+
+StorageSpec read_storage(const Value& table, Problems& problems) {
+    TableReader reader(table, "storage", problems);
+    StorageSpec storage;
+    reader.require("kind");
+    const auto kind = reader.choice("kind", storage_kinds);
+    storage.kind = static_cast<StorageKind>(kind.value_or(0));
+    storage.path = read_path(reader, "path", max_path_bytes);
+    storage.size_bytes = reader.size("size", sector_bytes, max_storage_bytes).value_or(0);
+    if (storage.size_bytes % sector_bytes != 0) {
+        reader.report("size", fmt::format("size has to be a multiple of {} bytes", sector_bytes));
+    }
+    storage.direct = reader.boolean("direct").value_or(false);
+    storage.engine = static_cast<FileEngine>(reader.choice("engine", file_engines).value_or(0));
+    if (kind && storage.kind == StorageKind::file) {
+        reader.require("path");
+        refuse(reader, "size", "kind = \"file\", where the file gives it");
+    } else if (kind) {
+        const std::string choice = fmt::format("kind = \"{}\"", to_string(storage.kind));
+        reader.require("size");
+        refuse(reader, "path", choice);
+        refuse(reader, "direct", choice);
+        refuse(reader, "engine", choice);
+    }
+    reader.finish();
+    return storage;
+}
+
+std::vector<QueueSpec> read_queues(TableReader& device, std::uint16_t queues, Problems& problems) {
+    std::vector<QueueSpec> result;
+    for (const Value& element : device.array("queue")) {
+        TableReader reader(element, "queue", problems);
+        reader.require("index");
+        QueueSpec queue;
+        if (const auto index = reader.integer("index", 0, queues - 1U)) {
+            queue.index = static_cast<std::uint16_t>(*index);
+            if (std::ranges::find(result, queue.index, &QueueSpec::index) != result.end()) {
+                reader.report("index", fmt::format("queue {} is there twice", *index));
+            }
+        }
+        if (const Value* policy = reader.table("policy")) {
+            queue.policy = read_policy_overrides(*policy, problems);
+        }
+        reader.finish();
+        result.push_back(std::move(queue));
+    }
+    return result;
+}
+
+std::string read_serial(TableReader& reader) {
+    std::string serial = reader.text("serial").value_or("");
+    const bool printable = std::ranges::all_of(serial, [](char c) { return c >= ' ' && c <= '~'; });
+    if (!printable || serial.size() > DeviceSpec::max_serial_bytes) {
+        reader.report("serial", fmt::format("serial has to be at most {} printable ASCII characters",
+                                            DeviceSpec::max_serial_bytes));
+    }
+    return serial;
+}
+
+}  // namespace
+
+bool is_valid_name(std::string_view name) noexcept {
+    constexpr std::size_t max_name_bytes = 64;
+    return !name.empty() && name.size() <= max_name_bytes && name.front() != '.' && name.front() != '-' &&
+           std::ranges::all_of(name, is_name_character);
+}
+
+std::string_view to_string(StorageKind kind) noexcept {
+    return storage_kinds[static_cast<std::size_t>(kind)];
+}
+
+std::string_view to_string(FileEngine engine) noexcept {
+    return file_engines[static_cast<std::size_t>(engine)];
+}
+
+std::string_view to_string(SocketMode mode) noexcept {
+    return socket_modes[static_cast<std::size_t>(mode)];
+}
+
+DeviceSpec read_device_spec(const Value& table, Problems& problems) {
+    TableReader reader(table, "device", problems);
+    DeviceSpec spec;
+    for (const std::string_view key : {"name", "type", "socket", "storage"}) {
+        reader.require(key);
+    }
+    spec.name = read_name(reader, "name");
+    if (const auto type = reader.choice("type", device_types)) {
+        spec.type = device_types[*type];
+    }
+    spec.socket = read_path(reader, "socket", max_socket_path_bytes);
+    spec.mode = static_cast<SocketMode>(reader.choice("mode", socket_modes).value_or(0));
+    spec.retry_interval_ns = reader.duration("retry_interval", min_retry_interval_ns, max_retry_interval_ns)
+                                 .value_or(DeviceSpec::default_retry_interval_ns);
+    if (spec.mode == SocketMode::listen) {
+        refuse(reader, "retry_interval", "mode = \"listen\"");
+    }
+    const auto queues = reader.integer("queues", 1, DeviceSpec::max_queues);
+    spec.queues = static_cast<std::uint16_t>(queues.value_or(1));
+    spec.read_only = reader.boolean("read_only").value_or(false);
+    spec.serial = read_serial(reader);
+    if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
+        spec.worker = std::move(worker);
+    }
+    if (const auto turn_requests = reader.integer("turn_requests", 1, max_turn_requests)) {
+        spec.turn_requests = static_cast<std::uint32_t>(*turn_requests);
+    }
+    if (const Value* storage = reader.table("storage")) {
+        spec.storage = read_storage(*storage, problems);
+    }
+    if (const Value* policy = reader.table("policy")) {
+        spec.policy = read_policy_overrides(*policy, problems);
+    }
+    // With a wrong number of queues any index is possible: one mistake, one message.
+    const bool queues_wrong = reader.find("queues") != nullptr && !queues;
+    spec.queue_specs = read_queues(reader, queues_wrong ? DeviceSpec::max_queues : spec.queues, problems);
+    reader.finish();
+    return spec;
+}
+
+Result<DeviceSpec> parse_device_spec(std::string_view body) {
+    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
+    Problems problems;
+    DeviceSpec spec = read_device_spec(value, problems);
+    if (!problems.empty()) {
+        return tl::unexpected(to_error(problems));
+    }
+    return spec;
+}
+
+namespace {
+
+Json storage_to_json(const StorageSpec& storage) {
+    Json json = {{"kind", to_string(storage.kind)}};
+    if (storage.kind != StorageKind::file) {
+        json["size"] = storage.size_bytes;
+        return json;
+    }
+    json["path"] = storage.path;
+    if (storage.direct) {
+        json["direct"] = true;
+    }
+    if (storage.engine != FileEngine::automatic) {
+        json["engine"] = to_string(storage.engine);
+    }
+    return json;
+}
+
+}  // namespace
+
+Json to_json(const DeviceSpec& spec) {
+    Json json = {{"name", spec.name}, {"type", spec.type}, {"socket", spec.socket}};
+    if (spec.mode == SocketMode::connect) {
+        json["mode"] = to_string(spec.mode);
+        if (spec.retry_interval_ns != DeviceSpec::default_retry_interval_ns) {
+            json["retry_interval"] = format_duration(spec.retry_interval_ns);
+        }
+    }
+    if (spec.queues != 1) {
+        json["queues"] = spec.queues;
+    }
+    if (spec.read_only) {
+        json["read_only"] = true;
+    }
+    if (!spec.serial.empty()) {
+        json["serial"] = spec.serial;
+    }
+    if (spec.worker) {
+        json["worker"] = *spec.worker;
+    }
+    if (spec.turn_requests) {
+        json["turn_requests"] = *spec.turn_requests;
+    }
+    json["storage"] = storage_to_json(spec.storage);
+    if (!spec.policy.empty()) {
+        json["policy"] = to_json(spec.policy);
+    }
+    for (const QueueSpec& queue : spec.queue_specs) {
+        Json element = {{"index", queue.index}};
+        if (!queue.policy.empty()) {
+            element["policy"] = to_json(queue.policy);
+        }
+        json["queue"].push_back(std::move(element));
+    }
+    return json;
+}
+
+}  // namespace sidecore::control

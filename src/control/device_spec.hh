@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/json.hh"
+#include "control/policy.hh"
+#include "control/value.hh"
+
+namespace sidecore::control {
+
+/// Names of devices and workers: 1 to 64 letters, digits, '.', '_', '-', not starting with '.' or '-', so
+/// that they fit in a URL, a file name and a command line as they are.
+bool is_valid_name(std::string_view name) noexcept;
+
+enum class StorageKind : std::uint8_t {
+    null,    ///< reads zeroes, forgets writes
+    memory,  ///< the daemon's own memory, gone with the device
+    file,    ///< a regular file or a block device
+};
+enum class FileEngine : std::uint8_t {
+    automatic,  ///< io_uring where the host allows it, else threads
+    io_uring,
+    threads,
+};
+
+struct StorageSpec {
+    StorageKind kind = StorageKind::null;
+    std::string path;              ///< file: absolute
+    std::uint64_t size_bytes = 0;  ///< null, memory: a multiple of 512; file: always 0, the file has a size
+    bool direct = false;           ///< file: past the page cache
+    FileEngine engine = FileEngine::automatic;  ///< file
+
+    friend bool operator==(const StorageSpec&, const StorageSpec&) = default;
+};
+
+enum class SocketMode : std::uint8_t {
+    listen,   ///< the front-end connects to us
+    connect,  ///< we connect to the front-end, again and again until it is there
+};
+
+struct QueueSpec {
+    std::uint16_t index = 0;
+    PolicyOverrides policy;
+
+    friend bool operator==(const QueueSpec&, const QueueSpec&) = default;
+};
+
+/// A device as a [[device]] table and as the body of POST /v1/devices describe it.
+struct DeviceSpec {
+    static constexpr std::uint16_t max_queues = 64;
+    static constexpr std::size_t max_serial_bytes = 20;  // VIRTIO 5.2.6: VIRTIO_BLK_T_GET_ID
+    static constexpr std::uint64_t default_retry_interval_ns = 1'000'000'000;
+
+    std::string name;
+    std::string type = "blk";
+    std::string socket;  ///< absolute path
+    SocketMode mode = SocketMode::listen;
+    std::uint64_t retry_interval_ns = default_retry_interval_ns;  ///< connect: between attempts
+    std::uint16_t queues = 1;                                     ///< 1 to max_queues
+    bool read_only = false;
+    std::string serial;                 ///< printable ASCII; empty: the name, cut to max_serial_bytes
+    std::optional<std::string> worker;  ///< none: the one with the fewest queues
+    std::optional<std::uint32_t> turn_requests;  ///< requests that one turn of a queue may take
+    StorageSpec storage;
+    PolicyOverrides policy;
+    std::vector<QueueSpec> queue_specs;  ///< key "queue"; each index once, below `queues`
+
+    friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
+};
+
+std::string_view to_string(StorageKind kind) noexcept;
+std::string_view to_string(FileEngine engine) noexcept;
+std::string_view to_string(SocketMode mode) noexcept;
+
+/// Reads one device; what is wrong goes to `problems`, and the result is to be used only if nothing was.
+DeviceSpec read_device_spec(const Value& table, Problems& problems);
+
+/// The body of POST /v1/devices.
+Result<DeviceSpec> parse_device_spec(std::string_view body);
+
+/// The other way round; what has its default is left out.
+Json to_json(const DeviceSpec& spec);
+
+}  // namespace sidecore::control

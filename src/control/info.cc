@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/info.hh"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace sidecore::control {
+
+namespace {
+
+constexpr std::uint64_t any = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t max_id = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t sector_bytes = 512;
+constexpr std::uint64_t max_capacity_bytes = 1ULL << 62U;
+
+/// Names of error kinds in replies, in the order of ErrorKind.
+constexpr std::array<std::string_view, 9> error_kinds{
+    "invalid_argument", "protocol_violation", "not_found", "already_exists",
+    "unsupported",      "out_of_range",       "system",    "closed",
+    "timed_out"};
+static_assert(error_kinds.size() == static_cast<std::size_t>(ErrorKind::timed_out) + 1);
+
+Json counters_to_json(const Counters& counters) {
+    Json json = Json::object();
+    for (const auto& [name, value] : counters) {
+        json[name] = value;
+    }
+    return json;
+}
+
+/// Reads members of a reply: each of them has to be there.
+class ReplyReader {
+public:
+    ReplyReader(const Value& table, std::string_view what, Problems& problems)
+        : problems_(problems), reader_(table, what, problems, TableReader::Unknown::ignore) {}
+
+    std::string text(std::string_view key) {
+        reader_.require(key);
+        return reader_.text(key).value_or("");
+    }
+    bool boolean(std::string_view key) {
+        reader_.require(key);
+        return reader_.boolean(key).value_or(false);
+    }
+    std::uint64_t integer(std::string_view key, std::uint64_t highest = any) {
+        reader_.require(key);
+        return reader_.integer(key, 0, highest).value_or(0);
+    }
+    double number(std::string_view key) {
+        reader_.require(key);
+        return reader_.number(key).value_or(0);
+    }
+    std::optional<std::uint64_t> optional_integer(std::string_view key, std::uint64_t highest) {
+        return reader_.is_null(key) ? std::nullopt : reader_.integer(key, 0, highest);
+    }
+    std::uint64_t hexadecimal(std::string_view key) {
+        const std::string digits = text(key);
+        std::uint64_t value = 0;
+        constexpr std::string_view prefix = "0x";
+        constexpr int base = 16;
+        const char* end = digits.data() + digits.size();
+        if (!digits.starts_with(prefix) ||
+            std::from_chars(digits.data() + prefix.size(), end, value, base).ptr != end) {
+            reader_.report(key, fmt::format("{} is no hexadecimal number", key));
+        }
+        return value;
+    }
+    PolicyInfo policy() {
+        reader_.require("policy");
+        const Value* table = reader_.table("policy");
+        return table != nullptr ? read_policy_info(*table, problems_) : PolicyInfo{};
+    }
+    Counters counters() {
+        reader_.require("counters");
+        Counters counters;
+        const Value* table = reader_.table("counters");
+        if (table != nullptr) {
+            for (const Value::Member& member : std::get<Value::Table>(table->data)) {
+                if (const auto* count = std::get_if<std::uint64_t>(&member.value.data)) {
+                    counters.emplace_back(member.key, *count);
+                } else {
+                    problems_.push_back({member.where, "a counter is an integer, 0 or more"});
+                }
+            }
+        }
+        return counters;
+    }
+    template <typename T>
+    std::vector<T> list(std::string_view key, T (*read)(const Value&, Problems&)) {
+        reader_.require(key);
+        std::vector<T> elements;
+        for (const Value& element : reader_.array(key)) {
+            elements.push_back(read(element, problems_));
+        }
+        return elements;
+    }
+
+private:
+    Problems& problems_;
+    TableReader reader_;
+};
+
+QueueInfo read_queue(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "queue", problems);
+    QueueInfo queue;
+    queue.index =
+        static_cast<std::uint16_t>(reader.integer("index", std::numeric_limits<std::uint16_t>::max()));
+    queue.attached = reader.boolean("attached");
+    queue.mode = reader.text("mode");
+    queue.mode_age_ns = reader.integer("mode_age_ns");
+    queue.listed = reader.boolean("listed");
+    queue.held = reader.boolean("held");
+    queue.armed = reader.boolean("armed");
+    queue.broken = reader.boolean("broken");
+    queue.policy = reader.policy();
+    queue.counters = reader.counters();
+    return queue;
+}
+
+DeviceInfo read_device(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "device", problems);
+    DeviceInfo device;
+    device.name = reader.text("name");
+    device.type = reader.text("type");
+    device.state = reader.text("state");
+    device.socket = reader.text("socket");
+    device.socket_mode = reader.text("socket_mode");
+    device.worker = reader.text("worker");
+    device.read_only = reader.boolean("read_only");
+    device.serial = reader.text("serial");
+    device.capacity_bytes = reader.integer("capacity_bytes");
+    device.storage_kind = reader.text("storage_kind");
+    device.storage_description = reader.text("storage_description");
+    device.features = reader.hexadecimal("features");
+    device.policy = reader.policy();
+    device.queues = reader.list("queues", read_queue);
+    return device;
+}
+
+std::string read_name(const Value& value, Problems& problems) {
+    if (const auto* name = std::get_if<std::string>(&value.data)) {
+        return *name;
+    }
+    problems.push_back({value.where, fmt::format("a name is a string, not {}", value.type_name())});
+    return {};
+}
+
+WorkerInfo read_worker(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "worker", problems);
+    WorkerInfo worker;
+    worker.name = reader.text("name");
+    if (const auto cpu = reader.optional_integer("cpu", std::numeric_limits<std::uint32_t>::max())) {
+        worker.cpu = static_cast<std::uint32_t>(*cpu);
+    }
+    worker.thread_id = static_cast<std::int64_t>(reader.integer("thread_id", max_id));
+    worker.cpu_time_ns = reader.integer("cpu_time_ns");
+    worker.queues = reader.integer("queues");
+    worker.polled_queues = reader.integer("polled_queues");
+    worker.devices = reader.list("devices", read_name);
+    worker.counters = reader.counters();
+    return worker;
+}
+
+Statistics read_statistics(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "statistics", problems);
+    Statistics statistics;
+    statistics.time_ns = reader.integer("time_ns");
+    statistics.cycles_per_ns = reader.number("cycles_per_ns");
+    statistics.workers = reader.list("workers", read_worker);
+    statistics.devices = reader.list("devices", read_device);
+    return statistics;
+}
+
+DaemonInfo read_daemon(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "daemon", problems);
+    DaemonInfo daemon;
+    daemon.version = reader.text("version");
+    daemon.process_id = static_cast<std::int64_t>(reader.integer("process_id", max_id));
+    daemon.uptime_ns = reader.integer("uptime_ns");
+    daemon.policy = reader.policy();
+    return daemon;
+}
+
+std::vector<DeviceInfo> read_devices(const Value& table, Problems& problems) {
+    return ReplyReader(table, "reply", problems).list("devices", read_device);
+}
+
+std::vector<WorkerInfo> read_workers(const Value& table, Problems& problems) {
+    return ReplyReader(table, "reply", problems).list("workers", read_worker);
+}
+
+template <typename T>
+Result<T> parse_reply(std::string_view body, T (*read)(const Value&, Problems&)) {
+    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body, "reply"));
+    Problems problems;
+    T result = read(value, problems);
+    if (!problems.empty()) {
+        return tl::unexpected(to_error(problems));
+    }
+    return result;
+}
+
+template <typename T>
+Json list_to_json(const std::vector<T>& elements) {
+    Json json = Json::array();
+    for (const T& element : elements) {
+        json.push_back(to_json(element));
+    }
+    return json;
+}
+
+}  // namespace
+
+std::uint64_t counter(const Counters& counters, std::string_view name) noexcept {
+    for (const auto& [known, value] : counters) {
+        if (known == name) {
+            return value;
+        }
+    }
+    return 0;
+}
+
+Json to_json(const QueueInfo& queue) {
+    return {
+        {"index", queue.index},
+        {"attached", queue.attached},
+        {"mode", queue.mode},
+        {"mode_age_ns", queue.mode_age_ns},
+        {"listed", queue.listed},
+        {"held", queue.held},
+        {"armed", queue.armed},
+        {"broken", queue.broken},
+        {"policy", to_json(queue.policy)},
+        {"counters", counters_to_json(queue.counters)},
+    };
+}
+
+Json to_json(const DeviceInfo& device) {
+    return {
+        {"name", device.name},
+        {"type", device.type},
+        {"state", device.state},
+        {"socket", device.socket},
+        {"socket_mode", device.socket_mode},
+        {"worker", device.worker},
+        {"read_only", device.read_only},
+        {"serial", device.serial},
+        {"capacity_bytes", device.capacity_bytes},
+        {"storage_kind", device.storage_kind},
+        {"storage_description", device.storage_description},
+        {"features", fmt::format("{:#x}", device.features)},
+        {"policy", to_json(device.policy)},
+        {"queues", list_to_json(device.queues)},
+    };
+}
+
+Json to_json(const std::vector<DeviceInfo>& devices) {
+    return {{"devices", list_to_json(devices)}};
+}
+
+Json to_json(const WorkerInfo& worker) {
+    return {
+        {"name", worker.name},           {"cpu", worker.cpu ? Json(*worker.cpu) : Json(nullptr)},
+        {"thread_id", worker.thread_id}, {"cpu_time_ns", worker.cpu_time_ns},
+        {"queues", worker.queues},       {"polled_queues", worker.polled_queues},
+        {"devices", worker.devices},     {"counters", counters_to_json(worker.counters)},
+    };
+}
+
+Json to_json(const std::vector<WorkerInfo>& workers) {
+    return {{"workers", list_to_json(workers)}};
+}
+
+Json to_json(const Statistics& statistics) {
+    return {
+        {"time_ns", statistics.time_ns},
+        {"cycles_per_ns", statistics.cycles_per_ns},
+        {"workers", list_to_json(statistics.workers)},
+        {"devices", list_to_json(statistics.devices)},
+    };
+}
+
+Json to_json(const DaemonInfo& daemon) {
+    return {
+        {"version", daemon.version},
+        {"process_id", daemon.process_id},
+        {"uptime_ns", daemon.uptime_ns},
+        {"policy", to_json(daemon.policy)},
+    };
+}
+
+Result<DeviceInfo> parse_device_info(std::string_view body) {
+    return parse_reply(body, read_device);
+}
+
+Result<std::vector<DeviceInfo>> parse_device_list(std::string_view body) {
+    return parse_reply(body, read_devices);
+}
+
+Result<std::vector<WorkerInfo>> parse_worker_list(std::string_view body) {
+    return parse_reply(body, read_workers);
+}
+
+Result<Statistics> parse_statistics(std::string_view body) {
+    return parse_reply(body, read_statistics);
+}
+
+Result<DaemonInfo> parse_daemon_info(std::string_view body) {
+    return parse_reply(body, read_daemon);
+}
+
+Json to_json(const Error& error) {
+    return {
+        {"error", {{"kind", error_kinds[static_cast<std::size_t>(error.kind)]}, {"message", error.message}}}};
+}
+
+Error parse_error_reply(std::string_view body) {
+    Problems problems;
+    if (const auto value = parse_json(body, "reply")) {
+        TableReader reply(*value, "reply", problems, TableReader::Unknown::ignore);
+        if (const Value* table = reply.table("error")) {
+            TableReader error(*table, "error", problems, TableReader::Unknown::ignore);
+            const auto kind = error.choice("kind", error_kinds);
+            auto message = error.text("message");
+            if (message) {
+                return Error{kind ? static_cast<ErrorKind>(*kind) : ErrorKind::system, std::move(*message),
+                             0};
+            }
+        }
+    }
+    constexpr std::size_t max_quoted = 200;
+    return Error{ErrorKind::protocol_violation,
+                 fmt::format("the daemon's answer makes no sense: \"{}\"", body.substr(0, max_quoted)), 0};
+}
+
+Result<ResizeRequest> parse_resize_request(std::string_view body) {
+    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
+    Problems problems;
+    TableReader reader(value, "resize", problems);
+    const ResizeRequest request{reader.size("size", sector_bytes, max_capacity_bytes).value_or(0)};
+    if (request.size_bytes % sector_bytes != 0) {
+        reader.report("size", fmt::format("size has to be a multiple of {} bytes", sector_bytes));
+    }
+    reader.finish();
+    if (!problems.empty()) {
+        return tl::unexpected(to_error(problems));
+    }
+    return request;
+}
+
+Json to_json(const ResizeRequest& request) {
+    Json json = Json::object();
+    if (request.size_bytes != 0) {
+        json["size"] = request.size_bytes;
+    }
+    return json;
+}
+
+}  // namespace sidecore::control

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.hh"
+#include "control/json.hh"
+#include "control/policy.hh"
+
+namespace sidecore::control {
+
+/// What the daemon says about itself and what it serves. to_json() writes a reply's body; parse_*() reads one
+/// and passes over keys that it does not know, so that a tool can speak with a newer daemon.
+
+/// Counters by name, in the order in which they are listed in engine/statistics.hh, where they are explained.
+using Counters = std::vector<std::pair<std::string, std::uint64_t>>;
+
+/// The value of one counter, 0 if there is none of this name.
+std::uint64_t counter(const Counters& counters, std::string_view name) noexcept;
+
+struct QueueInfo {
+    std::uint16_t index = 0;
+    bool attached = false;          ///< a worker serves it: the driver has started it
+    std::string mode = "notified";  ///< or "polled"
+    std::uint64_t mode_age_ns = 0;  ///< how long in this mode
+    bool listed = false;            ///< on the worker's list of queues that may have work
+    bool held = false;              ///< the device cannot take more now
+    bool armed = false;             ///< kicks are asked for
+    bool broken = false;            ///< the driver broke the rules; no more turns until a reset
+    PolicyInfo policy;
+    Counters counters;
+
+    friend bool operator==(const QueueInfo&, const QueueInfo&) = default;
+};
+
+struct DeviceInfo {
+    std::string name;
+    std::string type;   ///< "blk"
+    std::string state;  ///< "waiting": no front-end; "connected": one, no queue started yet; "running"
+    std::string socket;
+    std::string socket_mode;  ///< "listen" or "connect"
+    std::string worker;
+    bool read_only = false;
+    std::string serial;
+    std::uint64_t capacity_bytes = 0;
+    std::string storage_kind;         ///< "null", "memory", "file"
+    std::string storage_description;  ///< for people
+    std::uint64_t features = 0;  ///< virtio features that the driver has accepted; JSON: hexadecimal string
+    PolicyInfo policy;
+    std::vector<QueueInfo> queues;
+
+    friend bool operator==(const DeviceInfo&, const DeviceInfo&) = default;
+};
+
+struct WorkerInfo {
+    std::string name;
+    std::optional<std::uint32_t> cpu;  ///< that it is pinned to
+    std::int64_t thread_id = 0;        ///< as in /proc/PID/task
+    std::uint64_t cpu_time_ns = 0;     ///< of its thread, all in all
+    std::uint64_t queues = 0;
+    std::uint64_t polled_queues = 0;
+    std::vector<std::string> devices;
+    Counters counters;
+
+    friend bool operator==(const WorkerInfo&, const WorkerInfo&) = default;
+};
+
+/// Everything, at one moment, so that two of them give rates.
+struct Statistics {
+    std::uint64_t time_ns = 0;  ///< CLOCK_MONOTONIC
+    double cycles_per_ns = 0;   ///< what the counters of cycles are counted in
+    std::vector<WorkerInfo> workers;
+    std::vector<DeviceInfo> devices;
+
+    friend bool operator==(const Statistics&, const Statistics&) = default;
+};
+
+struct DaemonInfo {
+    std::string version;
+    std::int64_t process_id = 0;
+    std::uint64_t uptime_ns = 0;
+    PolicyInfo policy;
+
+    friend bool operator==(const DaemonInfo&, const DaemonInfo&) = default;
+};
+
+Json to_json(const QueueInfo& queue);
+Json to_json(const DeviceInfo& device);
+Json to_json(const std::vector<DeviceInfo>& devices);  // {"devices": […]}
+Json to_json(const WorkerInfo& worker);
+Json to_json(const std::vector<WorkerInfo>& workers);  // {"workers": […]}
+Json to_json(const Statistics& statistics);
+Json to_json(const DaemonInfo& daemon);
+
+Result<DeviceInfo> parse_device_info(std::string_view body);
+Result<std::vector<DeviceInfo>> parse_device_list(std::string_view body);
+Result<std::vector<WorkerInfo>> parse_worker_list(std::string_view body);
+Result<Statistics> parse_statistics(std::string_view body);
+Result<DaemonInfo> parse_daemon_info(std::string_view body);
+
+/// {"error": {"kind": "not_found", "message": "…"}}
+Json to_json(const Error& error);
+
+/// The error of a reply's body; a body that is none becomes an error that quotes it.
+Error parse_error_reply(std::string_view body);
+
+/// The body of POST /v1/devices/NAME/resize.
+struct ResizeRequest {
+    std::uint64_t size_bytes =
+        0;  ///< a multiple of 512; 0 (left out): take over the length that the file has now
+
+    friend bool operator==(const ResizeRequest&, const ResizeRequest&) = default;
+};
+
+Result<ResizeRequest> parse_resize_request(std::string_view body);
+Json to_json(const ResizeRequest& request);
+
+}  // namespace sidecore::control

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.hh"
+
+namespace sidecore::control {
+
+/// Durations and sizes as people write them in the configuration, on the command line and in requests.
+/// What format_* makes, parse_* reads back to exactly the same number.
+
+/// "3s", "1.5ms", "500us", "100ns", "2m", "1h", or "0"; no other number goes without a unit. Nanoseconds.
+Result<std::uint64_t> parse_duration_ns(std::string_view text);
+
+/// The shortest whole number that says it exactly: "3s", "1500us", "0".
+std::string format_duration(std::uint64_t duration_ns);
+
+/// "64M", "64MiB", "10GiB", "1.5G" or plain bytes: "4096". K, M, G, T and P are powers of 1024; "MB" and its
+/// sisters mean two things to two people and are refused.
+Result<std::uint64_t> parse_size_bytes(std::string_view text);
+
+/// The shortest whole number that says it exactly: "64MiB", "1000", "0".
+std::string format_size(std::uint64_t size_bytes);
+
+}  // namespace sidecore::control

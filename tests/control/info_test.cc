@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/info.hh"
+
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sidecore::control {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr auto max_value = std::numeric_limits<std::uint64_t>::max();
+
+DeviceInfo example_device() {
+    const PolicyInfo policy{{"rate", PolicySource::daemon},
+                            {8, PolicySource::device},
+                            {3'000'000'000, PolicySource::built_in},
+                            {1'000'000, PolicySource::queue}};
+    QueueInfo queue{3,        true,
+                    "polled", 1'234'567'890'123,
+                    true,     false,
+                    true,     true,
+                    policy,   {{"poll_kicks", max_value}, {"kicks", 0}}};
+    return {"disk0",  "blk",     "running", "/run/d\xc3\xa4",   "listen",  "io0",  true,
+            "serial", 1U << 30U, "file",    "/d.img, io_uring", max_value, policy, {queue, queue}};
+}
+
+WorkerInfo example_worker() {
+    return {"io0", 3, 4711, 987'654'321, 5, 2, {"disk0", "disk1"}, {{"loops", 9}, {"switches", 1}}};
+}
+
+TEST(Info, DevicesRoundTrip) {
+    const DeviceInfo device = example_device();
+    EXPECT_EQ(parse_device_info(to_text(to_json(device))).value(), device);
+    const std::vector<DeviceInfo> devices{device, device};
+    EXPECT_EQ(parse_device_list(to_text(to_json(devices))).value(), devices);
+    EXPECT_EQ(parse_device_list(to_text(to_json(std::vector<DeviceInfo>{}))).value(),
+              std::vector<DeviceInfo>{});
+    EXPECT_EQ(to_json(device)["features"], "0xffffffffffffffff");
+}
+
+TEST(Info, WorkersRoundTrip) {
+    std::vector<WorkerInfo> workers{example_worker(), example_worker()};
+    workers[1].cpu.reset();
+    workers[1].devices.clear();
+    EXPECT_EQ(parse_worker_list(to_text(to_json(workers))).value(), workers);
+    EXPECT_TRUE(to_json(workers[1])["cpu"].is_null());
+}
+
+TEST(Info, StatisticsAndDaemonRoundTrip) {
+    const Statistics statistics{123'456, 2.594, {example_worker()}, {example_device()}};
+    EXPECT_EQ(parse_statistics(to_text(to_json(statistics))).value(), statistics);
+    const DaemonInfo daemon{"0.1.0", 4711, 5'000'000'000, example_device().policy};
+    EXPECT_EQ(parse_daemon_info(to_text(to_json(daemon))).value(), daemon);
+}
+
+TEST(Info, CountersKeepTheirOrderAndAreFoundByName) {
+    const Counters counters{{"z", 1}, {"a", 2}};
+    EXPECT_EQ(counter(counters, "a"), 2U);
+    EXPECT_EQ(counter(counters, "b"), 0U);
+    DeviceInfo device = example_device();
+    device.queues[0].counters = counters;
+    EXPECT_THAT(to_text(to_json(device)), HasSubstr(R"("counters":{"z":1,"a":2})"));
+}
+
+TEST(Info, RepliesOfANewerDaemonAreUnderstood) {
+    Json json = to_json(example_device());
+    json["colour"] = "blue";
+    json["queues"][0]["depth"] = 7;
+    EXPECT_EQ(parse_device_info(to_text(json)).value(), example_device());
+}
+
+TEST(Info, RepliesThatMakeNoSenseAreErrorsWithTheirPlace) {
+    Json json = to_json(example_device());
+    json.erase("name");
+    json["queues"][1]["armed"] = "yes";
+    json["queues"][1]["counters"]["kicks"] = -1;
+    json["features"] = "0xyz";
+    const auto parsed = parse_device_info(to_text(json));
+    ASSERT_FALSE(parsed);
+    EXPECT_EQ(parsed.error().message,
+              "reply: device needs the key \"name\"; features: features is no hexadecimal number; "
+              "queues[1].armed: armed is true or false, not a string; "
+              "queues[1].counters.kicks: a counter is an integer, 0 or more");
+    EXPECT_FALSE(parse_device_list("{}"));
+    EXPECT_FALSE(parse_worker_list(R"({"workers": 1})"));
+    EXPECT_FALSE(parse_statistics("null"));
+}
+
+TEST(Info, ErrorsRoundTripWithTheirKind) {
+    for (auto kind = ErrorKind::invalid_argument; kind <= ErrorKind::timed_out;
+         kind = static_cast<ErrorKind>(static_cast<int>(kind) + 1)) {
+        const Error error = parse_error_reply(to_text(to_json(Error{kind, "what happened", 0})));
+        EXPECT_EQ(error.kind, kind);
+        EXPECT_EQ(error.message, "what happened");
+    }
+    EXPECT_EQ(parse_error_reply("<html>").kind, ErrorKind::protocol_violation);
+    EXPECT_THAT(parse_error_reply("<html>").message, HasSubstr("<html>"));
+    EXPECT_EQ(parse_error_reply(R"({"error": 1})").kind, ErrorKind::protocol_violation);
+}
+
+TEST(ResizeRequest, IsReadAndChecked) {
+    EXPECT_EQ(parse_resize_request(R"({"size": "2GiB"})").value().size_bytes, 2ULL << 30U);
+    EXPECT_EQ(parse_resize_request(R"({"size": 1024})").value().size_bytes, 1024U);
+    EXPECT_EQ(parse_resize_request("{}").value().size_bytes, 0U);
+    EXPECT_EQ(parse_resize_request(to_text(to_json(ResizeRequest{4096}))).value().size_bytes, 4096U);
+    EXPECT_EQ(parse_resize_request(to_text(to_json(ResizeRequest{}))).value().size_bytes, 0U);
+    EXPECT_EQ(parse_resize_request(R"({"size": 1000})").error().message,
+              "size: size has to be a multiple of 512 bytes");
+    EXPECT_EQ(parse_resize_request(R"({"length": 512})").error().message,
+              "length: unknown key \"length\"; resize can have size");
+    EXPECT_FALSE(parse_resize_request(R"({"size": 0})"));
+    EXPECT_FALSE(parse_resize_request(R"({"size": "99999999P"})"));
+}
+
+}  // namespace
+}  // namespace sidecore::control
