@@ -21,7 +21,8 @@ struct VringAddresses {
     memory::UserAddress used;
 };
 
-/// All that is known of a vring when it starts. The descriptors belong to the receiver.
+/// All that is known of a vring when it starts. The descriptors belong to the receiver. Each is an eventfd, a pipe or a
+/// socket, blocking or not as the front-end has made it: the setting is shared with the front-end, which may change it.
 struct VringSetup {
     std::uint32_t size = 0;  ///< a power of two, 1 to 32768
     VringAddresses addresses;
@@ -35,7 +36,8 @@ struct VringSetup {
 ///
 /// Thread: the session's thread, one call at a time. Calls return when the workers that own the queues have applied the
 /// change, so the session may answer the front-end right away.
-/// Errors end the session: the message is put in the log, the connection is closed.
+/// Errors end the session: the message is put in the log, the connection is closed; write_config() has the exception.
+/// When the session ends it stops all vrings that are still started; enabling, memory and features stay as they were.
 class Handler {
 public:
     Handler() = default;
@@ -53,7 +55,8 @@ public:
     virtual Result<void> set_features(std::uint64_t features) = 0;
 
     /// SET_MEM_TABLE, ADD_MEM_REG, REM_MEM_REG: from now on this is the guest's memory. Running queues finish their
-    /// accepted I/O in the old map first.
+    /// accepted I/O in the old map first. A started vring whose parts are not in the map rests until they are: QEMU
+    /// removes a region and adds it again when it grows.
     virtual Result<void> set_memory(std::shared_ptr<const memory::MemoryMap> map) = 0;
 
     /// The vring is started (SET_VRING_KICK after all the rest). Not yet started or stopped before.
@@ -74,6 +77,8 @@ public:
     virtual void read_config(std::uint32_t offset, std::span<std::byte> out) const = 0;
 
     /// SET_CONFIG: a write by the driver, or by a migration's destination (`migration`), which may write every field.
+    /// Front-ends made of rust-vmm (Cloud Hypervisor) say `migration` for the driver's writes too.
+    /// An error refuses the write and does not end the session: any guest can cause it.
     virtual Result<void> write_config(std::uint32_t offset, std::span<const std::byte> data, bool migration) = 0;
 
     /// SET_BACKEND_REQ_FD came: the way to announce configuration changes, usable from any thread from now on.
