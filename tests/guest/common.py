@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests with real guests share: a back-end, disks and guests that are gone when a test ends."""
+
+import hashlib
+import os
+import pathlib
+import random
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools" / "guest"))
+
+from guestlib.disks import Disk  # noqa: E402
+from guestlib.guests import GUESTS, build_images  # noqa: E402
+from guestlib.processes import Workspace  # noqa: E402
+
+MIB = 1 << 20
+POLICIES = ["never", "always", "rate"]
+
+
+def for_each_kind(cls):
+    """Makes of one class of tests a class per kind of guest; the original has none and is not run."""
+    module = sys.modules[cls.__module__]
+    for kind in GUESTS:
+        derived = type(f"{cls.__name__}_{kind}", (cls,), {"kind": kind, "__module__": cls.__module__})
+        setattr(module, derived.__name__, derived)
+    return cls
+
+
+def needs(*abilities):
+    """Marks a test that asks of the back-end what not each has; the runner leaves it out for the others."""
+    def mark(function):
+        function.needs = set(abilities)
+        return function
+    return mark
+
+
+class GuestTest(unittest.TestCase):
+    """A back-end under test, and guests of one kind."""
+
+    kind = None
+    make_back_end = None  # set by the runner
+
+    def setUp(self):
+        build_images(self.kind)
+        self.workspace = Workspace()
+        self.addCleanup(self.workspace.close)
+        self.back_end = self.make_back_end()
+        self.addCleanup(self.back_end.kill)
+        self.back_end.start()
+        self.guests = []
+        # Random, so that many runs try many sequences; printed, so that one of them can be had again.
+        self.seed = int(os.environ.get("SIDECORE_GUEST_SEED", random.randrange(1 << 31)))
+        self.say(f"seed {self.seed} (SIDECORE_GUEST_SEED to repeat)")
+
+    def say(self, text):
+        print(f"    {text}", flush=True)
+
+    def file_disk(self, name="disk", size=32 * MIB, **options):
+        """A disk whose storage is a file of its own."""
+        disk = Disk(name=name, storage="file", size=size, path=self.workspace / f"{name}.img", **options)
+        disk.create_file()
+        self.back_end.add(disk)
+        return disk
+
+    def memory_disk(self, name="memory", size=32 * MIB, **options):
+        disk = Disk(name=name, storage="memory", size=size, **options)
+        self.back_end.add(disk)
+        return disk
+
+    def boot(self, *disks, kind=None, **options):
+        """A guest with these disks: /dev/vda, /dev/vdb …"""
+        kind = kind or self.kind
+        guest = GUESTS[kind]([disk.socket for disk in disks], name=f"{kind}{len(self.guests)}", **options)
+        self.addCleanup(guest.kill)
+        self.guests.append(guest)
+        self.say(f"{guest.name} booted in {guest.boot_seconds:.2f} s")
+        return guest
+
+    def finish(self):
+        """The orderly end, which looks for complaints of the guests and of the back-end."""
+        for guest in self.guests:
+            if guest.running():
+                guest.shut_down()
+        self.back_end.stop()
+
+
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(MIB):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fio_verify(device, size, seed, bs="512-64k", depth=16, rw="randwrite", name="verify", extra=""):
+    """The fio command that writes `size` bytes and reads all of them back, with a CRC32C in every block."""
+    return (f"fio --name={name} --filename={device} --ioengine=io_uring --direct=1 --thread --rw={rw} --bsrange={bs} "
+            f"--iodepth={depth} --size={size} --randseed={seed} --verify=crc32c --verify_fatal=1 {extra} "
+            f"--output=/tmp/{name}.out || {{ cat /tmp/{name}.out; exit 1; }}")
+
+
+def in_parallel(commands):
+    """A shell script that runs the commands at the same time and fails if one of them does."""
+    commands = list(commands)
+    lines = [f"( {command} ) & p{index}=$!" for index, command in enumerate(commands)]
+    return "\n".join(lines + [f"wait $p{index}" for index in range(len(commands))])
+
+
+def expect_within(condition, timeout, what):
+    """Looks again and again until `condition()` holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(0.02)
