@@ -26,11 +26,10 @@ static_assert(config_bytes == 60);
 
 }  // namespace
 
-Result<std::unique_ptr<BlkDevice>> BlkDevice::create(std::unique_ptr<storage::BlockBackend> backend,
-                                                     Options options) {
+Result<std::unique_ptr<BlkDevice>> BlkDevice::create(std::unique_ptr<storage::BlockBackend> backend, Options options) {
     if (options.queues == 0 || options.queues > max_queues_possible) {
-        return failure(ErrorKind::invalid_argument, fmt::format("a blk device has 1 to {} queues, not {}",
-                                                                max_queues_possible, options.queues));
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("a blk device has 1 to {} queues, not {}", max_queues_possible, options.queues));
     }
     if (options.seg_max == 0 || options.seg_max > seg_max_possible) {
         return failure(ErrorKind::invalid_argument,
@@ -40,8 +39,8 @@ Result<std::unique_ptr<BlkDevice>> BlkDevice::create(std::unique_ptr<storage::Bl
         options.serial = options.name.substr(0, blk::id_bytes);
     }
     if (options.serial.size() > blk::id_bytes) {
-        return failure(ErrorKind::invalid_argument, fmt::format("the serial \"{}\" is longer than {} bytes",
-                                                                options.serial, blk::id_bytes));
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("the serial \"{}\" is longer than {} bytes", options.serial, blk::id_bytes));
     }
     const auto geometry = backend->geometry();
     return std::unique_ptr<BlkDevice>(new BlkDevice(std::move(backend), std::move(options), geometry));
@@ -56,12 +55,9 @@ BlkDevice::BlkDevice(std::unique_ptr<storage::BlockBackend> backend, Options opt
     shared_.can_write_zeroes = geometry.can_write_zeroes && !shared_.read_only;
     shared_.serial = options_.serial;
 
-    features_ = blk::feature_version_1 | blk::feature_size_max | blk::feature_seg_max |
-                blk::feature_block_size | blk::feature_topology | blk::feature_flush |
-                blk::feature_config_wce | blk::feature_mq;
-    const auto offer = [this](std::uint64_t feature, bool condition) {
-        features_ |= condition ? feature : 0;
-    };
+    features_ = blk::feature_version_1 | blk::feature_size_max | blk::feature_seg_max | blk::feature_block_size |
+                blk::feature_topology | blk::feature_flush | blk::feature_config_wce | blk::feature_mq;
+    const auto offer = [this](std::uint64_t feature, bool condition) { features_ |= condition ? feature : 0; };
     offer(blk::feature_event_index, options_.event_index);
     offer(blk::feature_indirect, options_.indirect);
     offer(blk::feature_read_only, shared_.read_only);
@@ -95,8 +91,7 @@ blk::Config BlkDevice::config() const noexcept {
     config.size_max = size_max_bytes;
     config.seg_max = options_.seg_max;
     config.block_size = geometry_.logical_block_bytes;
-    config.physical_block_exponent =
-        static_cast<std::uint8_t>(std::max(physical_exponent - logical_exponent, 0));
+    config.physical_block_exponent = static_cast<std::uint8_t>(std::max(physical_exponent - logical_exponent, 0));
     config.min_io_size = static_cast<std::uint16_t>(
         std::min<std::uint32_t>(geometry_.physical_block_bytes / geometry_.logical_block_bytes, 0xffff));
     config.opt_io_size = geometry_.optimal_io_bytes / geometry_.logical_block_bytes;
@@ -108,8 +103,7 @@ blk::Config BlkDevice::config() const noexcept {
     if (shared_.can_discard) {
         config.max_discard_sectors = max_range_sectors;
         config.max_discard_segments = max_range_segments;
-        config.discard_sector_alignment =
-            static_cast<std::uint32_t>(std::max<std::uint64_t>(discard_sectors, 1));
+        config.discard_sector_alignment = static_cast<std::uint32_t>(std::max<std::uint64_t>(discard_sectors, 1));
     }
     if (shared_.can_write_zeroes) {
         config.max_write_zeroes_sectors = max_range_sectors;
@@ -157,8 +151,8 @@ void BlkDevice::reset() {
 Result<std::unique_ptr<DeviceQueue>> BlkDevice::create_queue(std::uint16_t index, virtqueue::SplitQueue ring,
                                                              Notifiers notifiers) {
     auto name = fmt::format("{} queue {}", options_.name, index);
-    SIDECORE_TRY_ASSIGN(auto queue, BlkQueue::create(std::move(name), std::move(ring), std::move(notifiers),
-                                                     shared_, *backend_));
+    SIDECORE_TRY_ASSIGN(auto queue,
+                        BlkQueue::create(std::move(name), std::move(ring), std::move(notifiers), shared_, *backend_));
     return std::unique_ptr<DeviceQueue>(std::move(queue));
 }
 

@@ -41,8 +41,7 @@ public:
     /// Segments of one discard or write zeroes request.
     static constexpr std::uint32_t max_range_segments = 32;
 
-    static Result<std::unique_ptr<BlkDevice>> create(std::unique_ptr<storage::BlockBackend> backend,
-                                                     Options options);
+    static Result<std::unique_ptr<BlkDevice>> create(std::unique_ptr<storage::BlockBackend> backend, Options options);
 
     std::string_view type() const noexcept override { return "blk"; }
     std::string description() const override { return backend_->description(); }
@@ -66,8 +65,7 @@ public:
     const storage::BlockBackend& backend() const noexcept { return *backend_; }
 
 private:
-    BlkDevice(std::unique_ptr<storage::BlockBackend> backend, Options options,
-              const storage::BlockGeometry& geometry);
+    BlkDevice(std::unique_ptr<storage::BlockBackend> backend, Options options, const storage::BlockGeometry& geometry);
     blk::Config config() const noexcept;
     void choose_cache_mode() noexcept;
 

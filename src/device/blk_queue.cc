@@ -30,13 +30,12 @@ Status status_of(int result) noexcept {
 
 }  // namespace
 
-Result<std::unique_ptr<BlkQueue>> BlkQueue::create(std::string name, virtqueue::SplitQueue ring,
-                                                   Notifiers notifiers, const BlkShared& shared,
-                                                   storage::BlockBackend& backend) {
+Result<std::unique_ptr<BlkQueue>> BlkQueue::create(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers,
+                                                   const BlkShared& shared, storage::BlockBackend& backend) {
     const std::uint32_t slots = std::min(ring.size(), max_in_flight);
     SIDECORE_TRY_ASSIGN(auto storage, backend.open_queue(slots));
-    return std::unique_ptr<BlkQueue>(new BlkQueue(std::move(name), std::move(ring), std::move(notifiers),
-                                                  shared, std::move(storage), slots));
+    return std::unique_ptr<BlkQueue>(
+        new BlkQueue(std::move(name), std::move(ring), std::move(notifiers), shared, std::move(storage), slots));
 }
 
 BlkQueue::BlkQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, const BlkShared& shared,
@@ -77,8 +76,7 @@ engine::Turn BlkQueue::serve(std::uint32_t budget) noexcept {
             turn.end = engine::TurnEnd::held;
             break;
         }
-        const std::size_t limit =
-            std::min<std::size_t>({available, budget - turn.requests, free_count_, batch_size});
+        const std::size_t limit = std::min<std::size_t>({available, budget - turn.requests, free_count_, batch_size});
         turn.requests += serve_batch(static_cast<std::uint32_t>(limit), turn);
         if (ring_.broken()) {
             break;
@@ -187,8 +185,7 @@ bool BlkQueue::in_range(std::uint64_t sector, std::uint64_t sectors) const noexc
     return sector <= capacity && sectors <= capacity - sector;
 }
 
-void BlkQueue::start_transfer(Slot& slot, std::uint64_t sector, std::span<iovec> data,
-                              std::uint64_t bytes) noexcept {
+void BlkQueue::start_transfer(Slot& slot, std::uint64_t sector, std::span<iovec> data, std::uint64_t bytes) noexcept {
     if (bytes % storage::sector_bytes != 0 || !in_range(sector, bytes / storage::sector_bytes)) {
         return complete(slot, Status::io_error);
     }
@@ -202,8 +199,7 @@ void BlkQueue::start_transfer(Slot& slot, std::uint64_t sector, std::span<iovec>
 }
 
 /// Copies all ranges and checks all of them before the first one is carried out (5.2.6.2).
-void BlkQueue::start_ranges(Slot& slot, RequestType type, std::span<iovec> data,
-                            std::uint64_t bytes) noexcept {
+void BlkQueue::start_ranges(Slot& slot, RequestType type, std::span<iovec> data, std::uint64_t bytes) noexcept {
     const bool discard = type == RequestType::discard;
     if (shared_.read_only) {
         return complete(slot, Status::io_error);
@@ -247,9 +243,8 @@ void BlkQueue::start_range(Slot& slot) noexcept {
     }
     const blk::RangeSegment& range = ranges[slot.ranges_done];
     if (slot.operation != BlockOperation::discard) {
-        slot.operation = (range.flags & blk::RangeSegment::flag_unmap) != 0
-                             ? BlockOperation::write_zeroes_unmap
-                             : BlockOperation::write_zeroes;
+        slot.operation = (range.flags & blk::RangeSegment::flag_unmap) != 0 ? BlockOperation::write_zeroes_unmap
+                                                                            : BlockOperation::write_zeroes;
     }
     slot.offset_bytes = range.sector * storage::sector_bytes;
     slot.length_bytes = range.sectors * storage::sector_bytes;

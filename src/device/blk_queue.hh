@@ -30,15 +30,12 @@ public:
     /// Requests in flight: what the storage back-end gets at a time, whatever the ring's size.
     static constexpr std::uint32_t max_in_flight = 256;
 
-    static Result<std::unique_ptr<BlkQueue>> create(std::string name, virtqueue::SplitQueue ring,
-                                                    Notifiers notifiers, const BlkShared& shared,
-                                                    storage::BlockBackend& backend);
+    static Result<std::unique_ptr<BlkQueue>> create(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers,
+                                                    const BlkShared& shared, storage::BlockBackend& backend);
 
     engine::Turn serve(std::uint32_t budget) noexcept override;
     engine::Reaped reap() noexcept override;
-    std::uint32_t in_flight() const noexcept override {
-        return slot_count_ - static_cast<std::uint32_t>(free_count_);
-    }
+    std::uint32_t in_flight() const noexcept override { return slot_count_ - static_cast<std::uint32_t>(free_count_); }
     int completion_fd() const noexcept override { return storage_->completion_fd(); }
 
 private:
@@ -61,8 +58,7 @@ private:
 
     std::uint32_t serve_batch(std::uint32_t limit, engine::Turn& turn) noexcept;
     void start(Slot& slot, virtqueue::DescriptorChain& chain, engine::Turn& turn) noexcept;
-    void start_transfer(Slot& slot, std::uint64_t sector, std::span<iovec> data,
-                        std::uint64_t bytes) noexcept;
+    void start_transfer(Slot& slot, std::uint64_t sector, std::span<iovec> data, std::uint64_t bytes) noexcept;
     void start_ranges(Slot& slot, blk::RequestType type, std::span<iovec> data, std::uint64_t bytes) noexcept;
     void start_range(Slot& slot) noexcept;
     void answer_id(Slot& slot, std::span<iovec> room) noexcept;
@@ -72,9 +68,7 @@ private:
 
     bool in_range(std::uint64_t sector, std::uint64_t sectors) const noexcept;
     std::span<iovec> segments_of(const Slot& slot) noexcept;
-    Ranges& ranges_of(const Slot& slot) noexcept {
-        return ranges_[static_cast<std::size_t>(&slot - slots_.get())];
-    }
+    Ranges& ranges_of(const Slot& slot) noexcept { return ranges_[static_cast<std::size_t>(&slot - slots_.get())]; }
 
     const BlkShared& shared_;
     std::unique_ptr<storage::BlockQueue> storage_;

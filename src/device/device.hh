@@ -43,8 +43,7 @@ public:
 
     /// A write to the configuration space by the driver, or by a migration's destination, which may write
     /// every field.
-    virtual Result<void> write_config(std::uint32_t offset, std::span<const std::byte> data,
-                                      bool migration) = 0;
+    virtual Result<void> write_config(std::uint32_t offset, std::span<const std::byte> data, bool migration) = 0;
 
     /// Back to what it was before a driver came (VIRTIO 2.1.2).
     virtual void reset() = 0;

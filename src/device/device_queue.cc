@@ -25,8 +25,7 @@ void DeviceQueue::report_broken() noexcept {
         return;
     }
     reported_ = true;
-    spdlog::error("{}: broken until the driver resets the device: {}", name_,
-                  ring_.fault().describe(ring_.size()));
+    spdlog::error("{}: broken until the driver resets the device: {}", name_, ring_.fault().describe(ring_.size()));
     if (notifiers_.error) {
         signal_eventfd(notifiers_.error.get());
     }

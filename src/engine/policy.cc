@@ -107,8 +107,7 @@ Result<PolicyKind> parse_policy_kind(std::string_view name) {
             return kind;
         }
     }
-    return failure(ErrorKind::invalid_argument,
-                   fmt::format("\"{}\" is no policy; use never, always or rate", name));
+    return failure(ErrorKind::invalid_argument, fmt::format("\"{}\" is no policy; use never, always or rate", name));
 }
 
 PolicySettings PolicyOverrides::applied_to(PolicySettings base) const noexcept {

@@ -46,8 +46,7 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options) {
         self.run();
     });
     if (const int error = pinned.get(); error != 0) {
-        return failure_from_errno(fmt::format("pinning worker {} to CPU {}", options.name, *options.cpu),
-                                  error);
+        return failure_from_errno(fmt::format("pinning worker {} to CPU {}", options.name, *options.cpu), error);
     }
     return worker;
 }
@@ -72,8 +71,7 @@ std::uint64_t Worker::cpu_time_ns() const noexcept {
         ::clock_gettime(clock, &used) != 0) {
         return 0;
     }
-    return static_cast<std::uint64_t>(used.tv_sec) * 1'000'000'000U +
-           static_cast<std::uint64_t>(used.tv_nsec);
+    return static_cast<std::uint64_t>(used.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(used.tv_nsec);
 }
 
 std::uint64_t Worker::to_ns(std::uint64_t cycle_count) const noexcept {

@@ -131,8 +131,7 @@ private:
     // Only the worker's thread touches what follows, but for the statistics, which anybody may read.
     bool stopping_ = false;
     std::vector<std::unique_ptr<Seat>> seats_;
-    std::vector<Seat*>
-        pass_;  // the listed seats, in the order of their turns; others leave at the end of a pass
+    std::vector<Seat*> pass_;      // the listed seats, in the order of their turns; others leave at the end of a pass
     std::vector<Seat*> reaping_;   // with I/O in flight
     std::vector<Seat*> draining_;  // waiting for in-flight I/O before a change
     std::size_t listed_ = 0;       // seats that are listed

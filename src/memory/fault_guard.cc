@@ -8,13 +8,25 @@
 
 namespace sidecore::memory {
 
-/// Written under the registry's mutex, read by the signal handler at any moment. `start` is set last and
-/// cleared first, so a slot with a start is complete.
+/// Written under the registry's mutex, read by the signal handler at any moment. `version` is odd while the
+/// rest changes, so the handler never mixes two ranges; every other member is stored with release and loaded
+/// with acquire, which keeps them between the two looks at it.
 struct GuardedRange::Slot {
-    std::atomic<std::uintptr_t> start{0};
+    std::atomic<std::uint64_t> version{0};
+    std::atomic<std::uintptr_t> start{0};  // 0: free
     std::atomic<std::uintptr_t> end{0};
     std::atomic<std::uintptr_t> block_bytes{0};
     std::atomic<bool> damaged{false};
+
+    void set(std::uintptr_t new_start, std::uintptr_t new_end, std::uintptr_t new_block_bytes) noexcept {
+        const std::uint64_t before = version.load(std::memory_order_relaxed);
+        version.store(before + 1, std::memory_order_relaxed);
+        start.store(new_start, std::memory_order_release);
+        end.store(new_end, std::memory_order_release);
+        block_bytes.store(new_block_bytes, std::memory_order_release);
+        damaged.store(false, std::memory_order_release);
+        version.store(before + 2, std::memory_order_release);
+    }
 };
 
 namespace {
@@ -37,25 +49,32 @@ Registry& registry() noexcept {
 }
 
 std::atomic<std::uint64_t> damages{0};
-static_assert(std::atomic<std::uintptr_t>::is_always_lock_free &&
-                  std::atomic<std::uint64_t>::is_always_lock_free,
+static_assert(std::atomic<std::uintptr_t>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free,
               "the signal handler must not take a lock");
 
+bool put_zero_pages(std::uintptr_t from, std::uintptr_t end) noexcept {
+    void* const place = reinterpret_cast<void*>(from);  // NOLINT(performance-no-int-to-ptr)
+    // NORESERVE: a region may be larger than what the host would promise.
+    return ::mmap(place, end - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+                  -1, 0) != MAP_FAILED;
+}
+
 bool repair(std::uintptr_t address) noexcept {
-    for (Chunk* chunk = &registry().first; chunk != nullptr;
-         chunk = chunk->next.load(std::memory_order_acquire)) {
+    for (Chunk* chunk = &registry().first; chunk != nullptr; chunk = chunk->next.load(std::memory_order_acquire)) {
         for (GuardedRange::Slot& slot : chunk->slots) {
+            const std::uint64_t version = slot.version.load(std::memory_order_acquire);
             const std::uintptr_t start = slot.start.load(std::memory_order_acquire);
-            const std::uintptr_t end = slot.end.load(std::memory_order_relaxed);
-            if (start == 0 || address < start || address >= end) {
+            const std::uintptr_t end = slot.end.load(std::memory_order_acquire);
+            const std::uintptr_t block_bytes = slot.block_bytes.load(std::memory_order_acquire);
+            // A slot that changes just now is not ours: the range that faults was there before and still is.
+            const bool changing = version % 2 != 0 || slot.version.load(std::memory_order_relaxed) != version;
+            if (changing || start == 0 || address < start || address >= end) {
                 continue;
             }
             // A truncated file has lost everything from the faulting page on, so the whole rest is replaced
-            // at once.
-            const std::uintptr_t from = address & ~(slot.block_bytes.load(std::memory_order_relaxed) - 1);
-            void* const place = reinterpret_cast<void*>(from);  // NOLINT(performance-no-int-to-ptr)
-            if (::mmap(place, end - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-                       0) == MAP_FAILED) {
+            // at once. Where the host promises no more memory than it has (overcommit_memory 2), one block.
+            const std::uintptr_t from = address & ~(block_bytes - 1);
+            if (!put_zero_pages(from, end) && !put_zero_pages(from, from + block_bytes)) {
                 return false;
             }
             slot.damaged.store(true, std::memory_order_relaxed);
@@ -66,13 +85,17 @@ bool repair(std::uintptr_t address) noexcept {
     return false;
 }
 
-void on_bus_error(int /*signal*/, siginfo_t* info, void* /*context*/) {
+void on_bus_error(int signal, siginfo_t* info, void* /*context*/) {
     const int saved_errno = errno;
-    if (!repair(reinterpret_cast<std::uintptr_t>(info->si_addr))) {
+    const bool sent = info->si_code <= 0;  // by kill() or the like: there is no address
+    if (sent || !repair(reinterpret_cast<std::uintptr_t>(info->si_addr))) {
         // Not ours: the access is repeated without us and ends the process with a core that shows the place.
         struct sigaction by_default {};
         by_default.sa_handler = SIG_DFL;
         ::sigaction(SIGBUS, &by_default, nullptr);
+        if (sent) {
+            ::raise(signal);  // nothing would be repeated
+        }
     }
     errno = saved_errno;
 }
@@ -115,15 +138,13 @@ std::uint64_t damage_count() noexcept {
 GuardedRange::GuardedRange(HostPointer start, std::size_t size, std::size_t block_bytes) {
     const std::lock_guard lock(registry().mutex);
     slot_ = take_slot();
-    slot_->end.store(reinterpret_cast<std::uintptr_t>(start) + size, std::memory_order_relaxed);
-    slot_->block_bytes.store(block_bytes, std::memory_order_relaxed);
-    slot_->damaged.store(false, std::memory_order_relaxed);
-    slot_->start.store(reinterpret_cast<std::uintptr_t>(start), std::memory_order_release);
+    const auto first = reinterpret_cast<std::uintptr_t>(start);
+    slot_->set(first, first + size, block_bytes);
 }
 
 GuardedRange::~GuardedRange() {
     const std::lock_guard lock(registry().mutex);
-    slot_->start.store(0, std::memory_order_release);
+    slot_->set(0, 0, 0);
 }
 
 bool GuardedRange::damaged() const noexcept {

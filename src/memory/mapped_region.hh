@@ -16,8 +16,9 @@ namespace sidecore::memory {
 /// Thread: immutable after create(); freed with its last region.
 class Reservation {
 public:
-    /// `size` bytes, aligned to `alignment` (a power of two, at least the page size).
-    static Result<std::shared_ptr<Reservation>> create(std::size_t size, std::size_t alignment);
+    /// `size` bytes (not 0) whose start is `phase` modulo `alignment` (a power of two, at least the page
+    /// size; `phase` in whole pages).
+    static Result<std::shared_ptr<Reservation>> create(std::size_t size, std::size_t alignment, std::size_t phase = 0);
     ~Reservation();
     Reservation(const Reservation&) = delete;
     Reservation& operator=(const Reservation&) = delete;
@@ -49,8 +50,6 @@ public:
 
     /// Whether `next` begins where this one ends: in guest, user and host addresses.
     bool continues_into(const MappedRegion& next) const noexcept;
-
-    struct Placement;
 
 private:
     MappedRegion(const RegionDescription& description, HostPointer mapping, std::size_t mapping_size,

@@ -13,18 +13,15 @@ namespace {
 
 Result<void> check_one(const RegionDescription& region) {
     if (region.size == 0) {
-        return failure(
-            ErrorKind::invalid_argument,
-            fmt::format("memory region at guest address {:#x} has size 0", region.guest_address.value));
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("memory region at guest address {:#x} has size 0", region.guest_address.value));
     }
     const std::uint64_t last = region.size - 1;
-    if ((region.guest_address + last) < region.guest_address ||
-        (region.user_address + last) < region.user_address) {
-        return failure(
-            ErrorKind::invalid_argument,
-            fmt::format("memory region at guest address {:#x}, user address {:#x}, size {:#x} goes beyond "
-                        "2^64",
-                        region.guest_address.value, region.user_address.value, region.size));
+    if ((region.guest_address + last) < region.guest_address || (region.user_address + last) < region.user_address) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("memory region at guest address {:#x}, user address {:#x}, size {:#x} goes beyond "
+                                   "2^64",
+                                   region.guest_address.value, region.user_address.value, region.size));
     }
     return {};
 }
@@ -37,8 +34,8 @@ Result<void> check_overlap(std::vector<std::pair<std::uint64_t, std::uint64_t>> 
         const auto& [above, above_size] = ranges[i];
         if (above - below < size) {
             return failure(ErrorKind::invalid_argument,
-                           fmt::format("memory regions overlap in {} addresses: {:#x}+{:#x} and {:#x}+{:#x}",
-                                       space, below, size, above, above_size));
+                           fmt::format("memory regions overlap in {} addresses: {:#x}+{:#x} and {:#x}+{:#x}", space,
+                                       below, size, above, above_size));
         }
     }
     return {};
@@ -64,6 +61,11 @@ Result<void> check_all(const std::vector<RegionDescription>& regions) {
 }
 
 }  // namespace
+
+std::string describe(const RegionDescription& region) {
+    return fmt::format("memory region at guest address {:#x}, size {:#x}, file offset {:#x}",
+                       region.guest_address.value, region.size, region.mmap_offset);
+}
 
 Result<std::shared_ptr<const MemoryMap>> MemoryMap::create(std::vector<RegionFile> regions) {
     std::vector<RegionDescription> descriptions;
@@ -96,17 +98,15 @@ Result<std::shared_ptr<const MemoryMap>> MemoryMap::without_region(const RegionD
                known.size == region.size;
     });
     if (found == all.end()) {
-        return failure(
-            ErrorKind::not_found,
-            fmt::format("there is no memory region at guest address {:#x}, user address {:#x}, size {:#x}",
-                        region.guest_address.value, region.user_address.value, region.size));
+        return failure(ErrorKind::not_found,
+                       fmt::format("there is no memory region at guest address {:#x}, user address {:#x}, size {:#x}",
+                                   region.guest_address.value, region.user_address.value, region.size));
     }
     all.erase(found);
     return from_regions(std::move(all));
 }
 
-Result<std::shared_ptr<const MemoryMap>> MemoryMap::from_regions(
-    std::vector<std::shared_ptr<MappedRegion>> regions) {
+Result<std::shared_ptr<const MemoryMap>> MemoryMap::from_regions(std::vector<std::shared_ptr<MappedRegion>> regions) {
     return std::shared_ptr<const MemoryMap>(new MemoryMap(std::move(regions)));
 }
 
@@ -120,21 +120,16 @@ MemoryMap::MemoryMap(std::vector<std::shared_ptr<MappedRegion>> regions) : regio
             by_guest_.back().size += region.description().size;
             by_user_.back().size += region.description().size;
         } else {
-            by_guest_.push_back(
-                {region.description().guest_address.value, region.description().size, region.host()});
-            by_user_.push_back(
-                {region.description().user_address.value, region.description().size, region.host()});
+            by_guest_.push_back({region.description().guest_address.value, region.description().size, region.host()});
+            by_user_.push_back({region.description().user_address.value, region.description().size, region.host()});
         }
     }
-    std::sort(by_user_.begin(), by_user_.end(),
-              [](const Extent& a, const Extent& b) { return a.start < b.start; });
+    std::sort(by_user_.begin(), by_user_.end(), [](const Extent& a, const Extent& b) { return a.start < b.start; });
 }
 
-HostPointer MemoryMap::search(const std::vector<Extent>& extents, std::uint64_t start,
-                              std::uint64_t length) noexcept {
-    const auto above =
-        std::upper_bound(extents.begin(), extents.end(), start,
-                         [](std::uint64_t value, const Extent& extent) { return value < extent.start; });
+HostPointer MemoryMap::search(const std::vector<Extent>& extents, std::uint64_t start, std::uint64_t length) noexcept {
+    const auto above = std::upper_bound(extents.begin(), extents.end(), start,
+                                        [](std::uint64_t value, const Extent& extent) { return value < extent.start; });
     return above == extents.begin() ? nullptr : in_extent(*std::prev(above), start, length);
 }
 
@@ -169,8 +164,7 @@ bool MemoryMap::walk(GuestAddress start, std::uint64_t length, Visit visit) cons
     return true;
 }
 
-std::size_t MemoryMap::translate_across(GuestAddress start, std::uint64_t length,
-                                        std::span<iovec> out) const noexcept {
+std::size_t MemoryMap::translate_across(GuestAddress start, std::uint64_t length, std::span<iovec> out) const noexcept {
     std::size_t count = 0;
     const bool whole = walk(start, length, [&](HostPointer host, std::uint64_t bytes) {
         if (count == out.size()) {
@@ -196,8 +190,7 @@ std::vector<RegionDescription> MemoryMap::regions() const {
 }
 
 bool MemoryMap::damaged() const noexcept {
-    return std::any_of(regions_.begin(), regions_.end(),
-                       [](const auto& region) { return region->damaged(); });
+    return std::any_of(regions_.begin(), regions_.end(), [](const auto& region) { return region->damaged(); });
 }
 
 }  // namespace sidecore::memory

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <sys/uio.h>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct RegionDescription {
 
     friend bool operator==(const RegionDescription&, const RegionDescription&) = default;
 };
+
+/// For messages: "memory region at guest address 0x0, size 0x1000, file offset 0x0".
+std::string describe(const RegionDescription& region);
 
 /// A description and the file that it describes.
 struct RegionFile {
@@ -98,8 +102,7 @@ private:
     };
 
     explicit MemoryMap(std::vector<std::shared_ptr<MappedRegion>> regions);
-    static Result<std::shared_ptr<const MemoryMap>> from_regions(
-        std::vector<std::shared_ptr<MappedRegion>> regions);
+    static Result<std::shared_ptr<const MemoryMap>> from_regions(std::vector<std::shared_ptr<MappedRegion>> regions);
 
     static HostPointer in_extent(const Extent& extent, std::uint64_t start, std::uint64_t length) noexcept {
         // start - extent.start wraps to a huge number when start is below, so one comparison does for both
@@ -110,23 +113,20 @@ private:
         }
         return nullptr;
     }
-    static HostPointer find_in(const std::vector<Extent>& extents, std::uint64_t start,
-                               std::uint64_t length) noexcept {
+    static HostPointer find_in(const std::vector<Extent>& extents, std::uint64_t start, std::uint64_t length) noexcept {
         if (extents.size() == 1) {
             return in_extent(extents.front(), start, length);
         }
         return search(extents, start, length);
     }
-    static HostPointer search(const std::vector<Extent>& extents, std::uint64_t start,
-                              std::uint64_t length) noexcept;
-    std::size_t translate_across(GuestAddress start, std::uint64_t length,
-                                 std::span<iovec> out) const noexcept;
+    static HostPointer search(const std::vector<Extent>& extents, std::uint64_t start, std::uint64_t length) noexcept;
+    std::size_t translate_across(GuestAddress start, std::uint64_t length, std::span<iovec> out) const noexcept;
 
     template <typename Visit>
     bool walk(GuestAddress start, std::uint64_t length, Visit visit) const noexcept;
 
     std::vector<std::shared_ptr<MappedRegion>> regions_;  // by guest address
-    std::vector<Extent> by_guest_;  // by start, never touching another that it could join
+    std::vector<Extent> by_guest_;                        // by start, never touching another that it could join
     std::vector<Extent> by_user_;
 };
 

@@ -17,8 +17,7 @@ bool word_aligned(const std::byte* place) noexcept {
 
 void load(std::byte* from, std::byte* to, std::size_t bytes) noexcept {
     while (bytes >= sizeof(Word) && word_aligned(from)) {
-        const Word word =
-            std::atomic_ref<Word>(*reinterpret_cast<Word*>(from)).load(std::memory_order_relaxed);
+        const Word word = std::atomic_ref<Word>(*reinterpret_cast<Word*>(from)).load(std::memory_order_relaxed);
         std::memcpy(to, &word, sizeof word);
         from += sizeof(Word);
         to += sizeof(Word);
@@ -58,9 +57,8 @@ std::size_t consume(std::span<iovec>& segments, std::size_t bytes, Visit visit) 
 }  // namespace
 
 std::size_t take_front(std::span<iovec>& segments, std::span<std::byte> out) noexcept {
-    return consume(segments, out.size(), [&](std::byte* host, std::size_t bytes, std::size_t done) {
-        load(host, out.data() + done, bytes);
-    });
+    return consume(segments, out.size(),
+                   [&](std::byte* host, std::size_t bytes, std::size_t done) { load(host, out.data() + done, bytes); });
 }
 
 std::size_t put_front(std::span<iovec>& segments, std::span<const std::byte> data) noexcept {

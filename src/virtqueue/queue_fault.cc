@@ -6,24 +6,20 @@
 namespace sidecore::virtqueue {
 
 std::string QueueFault::describe(std::uint32_t queue_size) const {
-    const auto chain = [this](const std::string& what) {
-        return fmt::format("descriptor chain {}: {}", head, what);
-    };
+    const auto chain = [this](const std::string& what) { return fmt::format("descriptor chain {}: {}", head, what); };
     switch (kind) {
         case Kind::none:
             return "no fault";
         case Kind::available_index_jump:
-            return fmt::format("the available index went from {} to {}, further than the queue's {} entries",
-                               a, b, queue_size);
-        case Kind::too_many_in_flight:
-            return fmt::format("{} chains became available while {} are in use; the queue has {} entries", b,
-                               a, queue_size);
-        case Kind::head_out_of_range:
-            return fmt::format("available ring entry {} names descriptor {}, the table has {}", b, a,
+            return fmt::format("the available index went from {} to {}, further than the queue's {} entries", a, b,
                                queue_size);
+        case Kind::too_many_in_flight:
+            return fmt::format("{} chains became available while {} are in use; the queue has {} entries", b, a,
+                               queue_size);
+        case Kind::head_out_of_range:
+            return fmt::format("available ring entry {} names descriptor {}, the table has {}", b, a, queue_size);
         case Kind::next_out_of_range:
-            return chain(
-                fmt::format("descriptor {} says that {} comes next, which its table does not have", a, b));
+            return chain(fmt::format("descriptor {} says that {} comes next, which its table does not have", a, b));
         case Kind::loop:
             return chain(fmt::format("it loops: still not at its end after {} descriptors", a));
         case Kind::too_many_segments:
@@ -35,8 +31,7 @@ std::string QueueFault::describe(std::uint32_t queue_size) const {
         case Kind::buffer_unmapped:
             return chain(fmt::format("guest address {:#x}, length {} is not in the guest's memory", a, b));
         case Kind::readable_after_writable:
-            return chain(
-                fmt::format("descriptor {} is device-readable and follows a device-writable one", a));
+            return chain(fmt::format("descriptor {} is device-readable and follows a device-writable one", a));
         case Kind::indirect_not_negotiated:
             return chain(fmt::format("descriptor {} is indirect, which was not negotiated", a));
         case Kind::indirect_nested:
@@ -44,11 +39,10 @@ std::string QueueFault::describe(std::uint32_t queue_size) const {
         case Kind::indirect_with_next:
             return chain(fmt::format("descriptor {} is indirect and has a next", a));
         case Kind::indirect_bad_length:
-            return chain(fmt::format(
-                "descriptor {} has an indirect table of {} bytes: not 1 to 65536 times 16", a, b));
+            return chain(fmt::format("descriptor {} has an indirect table of {} bytes: not 1 to 65536 times 16", a, b));
         case Kind::indirect_unmapped:
-            return chain(fmt::format(
-                "its indirect table at guest address {:#x}, {} bytes, is not in the guest's memory", a, b));
+            return chain(
+                fmt::format("its indirect table at guest address {:#x}, {} bytes, is not in the guest's memory", a, b));
         case Kind::memory_damaged:
             return "the front-end's memory file is shorter than the memory it described";
         case Kind::ring_unmapped:

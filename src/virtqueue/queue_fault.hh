@@ -28,7 +28,7 @@ struct QueueFault {
         indirect_unmapped,        ///< a: guest address, b: table bytes
         memory_damaged,           ///< a front-end truncated its memory file
         ring_unmapped,            ///< the ring is not part of the memory that came last
-        bad_request,  ///< the device found a chain that its device type forbids; a: device's own number
+        bad_request,              ///< the device found a chain that its device type forbids; a: device's own number
     };
 
     Kind kind = Kind::none;

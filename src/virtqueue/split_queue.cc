@@ -35,8 +35,8 @@ bool aligned(const void* place, std::size_t alignment) noexcept {
 Result<SplitQueue> SplitQueue::create(std::shared_ptr<const memory::MemoryMap> map, const Setup& setup) {
     if (setup.size == 0 || setup.size > max_queue_size || !std::has_single_bit(setup.size)) {
         return failure(ErrorKind::invalid_argument,
-                       fmt::format("a split virtqueue has a power of two of entries up to {}, not {}",
-                                   max_queue_size, setup.size));
+                       fmt::format("a split virtqueue has a power of two of entries up to {}, not {}", max_queue_size,
+                                   setup.size));
     }
     SplitQueue queue(std::move(map), setup);
     SIDECORE_TRY(queue.resolve());
@@ -84,24 +84,21 @@ Result<void> SplitQueue::resolve() {
         if (host == nullptr) {
             return failure(
                 ErrorKind::out_of_range,
-                fmt::format(
-                    "the {} at user address {:#x}, {} bytes, is not in the guest's memory in one piece", name,
-                    address.value, bytes));
+                fmt::format("the {} at user address {:#x}, {} bytes, is not in the guest's memory in one piece", name,
+                            address.value, bytes));
         }
         if (!aligned(host, alignment)) {
-            return failure(ErrorKind::invalid_argument,
-                           fmt::format("the {} at user address {:#x} is not aligned to {}", name,
-                                       address.value, alignment));
+            return failure(ErrorKind::invalid_argument, fmt::format("the {} at user address {:#x} is not aligned to {}",
+                                                                    name, address.value, alignment));
         }
         return host;
     };
-    SIDECORE_TRY_ASSIGN(descriptors_, part(setup_.descriptor, sizeof(Descriptor) * setup_.size,
-                                           sizeof(Descriptor), "descriptor table"));
-    SIDECORE_TRY_ASSIGN(available_,
-                        part(setup_.available, AvailableRing::bytes(setup_.size, setup_.event_index),
-                             AvailableRing::alignment, "available ring"));
-    SIDECORE_TRY_ASSIGN(used_, part(setup_.used, UsedRing::bytes(setup_.size, setup_.event_index),
-                                    UsedRing::alignment, "used ring"));
+    SIDECORE_TRY_ASSIGN(descriptors_, part(setup_.descriptor, sizeof(Descriptor) * setup_.size, sizeof(Descriptor),
+                                           "descriptor table"));
+    SIDECORE_TRY_ASSIGN(available_, part(setup_.available, AvailableRing::bytes(setup_.size, setup_.event_index),
+                                         AvailableRing::alignment, "available ring"));
+    SIDECORE_TRY_ASSIGN(
+        used_, part(setup_.used, UsedRing::bytes(setup_.size, setup_.event_index), UsedRing::alignment, "used ring"));
     static_assert(std::atomic_ref<std::uint16_t>::is_always_lock_free &&
                   std::atomic_ref<std::uint64_t>::is_always_lock_free);
     available_index_ = reinterpret_cast<std::uint16_t*>(available_ + AvailableRing::index_offset);
@@ -114,8 +111,7 @@ std::uint16_t SplitQueue::available() noexcept {
     }
     if (known_available_ == next_available_) {
         // Pairs with the driver's barrier between filling the ring entry and raising the index (2.7.13.3).
-        const std::uint16_t now =
-            std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire);
+        const std::uint16_t now = std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire);
         const std::uint16_t fresh = index_distance(now, next_available_);
         if (fresh > setup_.size) {
             fail(QueueFault::Kind::available_index_jump, 0, next_available_, now);
@@ -141,8 +137,8 @@ void SplitQueue::prefetch(std::uint16_t count) const noexcept {
     }
     for (std::uint16_t i = 0; i < count; ++i) {
         const std::uint32_t place = index_plus(next_available_, i) & index_mask_;
-        const std::uint16_t head = shared16(available_ + AvailableRing::heads_offset + std::size_t{2} * place)
-                                       .load(std::memory_order_relaxed);
+        const std::uint16_t head =
+            shared16(available_ + AvailableRing::heads_offset + std::size_t{2} * place).load(std::memory_order_relaxed);
         // A wrong head costs a useless prefetch of a place inside the table; pop() checks it.
         __builtin_prefetch(descriptors_ + sizeof(Descriptor) * (head & index_mask_));
     }
@@ -151,14 +147,12 @@ void SplitQueue::prefetch(std::uint16_t count) const noexcept {
 Descriptor SplitQueue::load_descriptor(const std::byte* place) noexcept {
     // Two 64-bit loads, each done once: a plain copy may be read again by the compiler after the check.
     auto* const words = reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(place));
-    const std::array<std::uint64_t, 2> copy{
-        std::atomic_ref<std::uint64_t>(words[0]).load(std::memory_order_relaxed),
-        std::atomic_ref<std::uint64_t>(words[1]).load(std::memory_order_relaxed)};
+    const std::array<std::uint64_t, 2> copy{std::atomic_ref<std::uint64_t>(words[0]).load(std::memory_order_relaxed),
+                                            std::atomic_ref<std::uint64_t>(words[1]).load(std::memory_order_relaxed)};
     return std::bit_cast<Descriptor>(copy);
 }
 
-bool SplitQueue::load_indirect(memory::GuestAddress table, std::uint32_t index,
-                               Descriptor& out) const noexcept {
+bool SplitQueue::load_indirect(memory::GuestAddress table, std::uint32_t index, Descriptor& out) const noexcept {
     const memory::GuestAddress address = table + std::uint64_t{index} * sizeof(Descriptor);
     std::byte* const host = map_->translate(address, sizeof(Descriptor));
     if (host != nullptr && aligned(host, alignof(Descriptor))) {
@@ -183,8 +177,7 @@ bool SplitQueue::load_indirect(memory::GuestAddress table, std::uint32_t index,
     return true;
 }
 
-PopResult SplitQueue::fail(QueueFault::Kind kind, std::uint16_t head, std::uint64_t a,
-                           std::uint64_t b) noexcept {
+PopResult SplitQueue::fail(QueueFault::Kind kind, std::uint16_t head, std::uint64_t a, std::uint64_t b) noexcept {
     check_memory();  // zero pages in the place of lost ones look like a driver's fault, and are not
     break_with({kind, head, a, b});
     return PopResult::broken;
@@ -296,8 +289,8 @@ PopResult SplitQueue::pop(std::span<iovec> segments, DescriptorChain& chain) noe
         return fault_ ? PopResult::broken : PopResult::empty;
     }
     const std::uint32_t place = next_available_ & index_mask_;
-    const std::uint16_t head = shared16(available_ + AvailableRing::heads_offset + std::size_t{2} * place)
-                                   .load(std::memory_order_relaxed);
+    const std::uint16_t head =
+        shared16(available_ + AvailableRing::heads_offset + std::size_t{2} * place).load(std::memory_order_relaxed);
     if (head >= setup_.size) {
         return fail(QueueFault::Kind::head_out_of_range, 0, head, place);
     }
@@ -369,13 +362,12 @@ bool SplitQueue::publish() noexcept {
     // both could read the old value, and the driver would sleep on a filled ring.
     store_load_barrier();
     if (setup_.event_index) {
-        const std::uint16_t event = shared16(available_ + AvailableRing::used_event_offset(setup_.size))
-                                        .load(std::memory_order_relaxed);
+        const std::uint16_t event =
+            shared16(available_ + AvailableRing::used_event_offset(setup_.size)).load(std::memory_order_relaxed);
         // Where the driver stood before we started is not known, so the first batch is always told.
         return std::exchange(call_undecided_, false) || passed_event(event, next_used_, before);
     }
-    const std::uint16_t flags =
-        shared16(available_ + AvailableRing::flags_offset).load(std::memory_order_relaxed);
+    const std::uint16_t flags = shared16(available_ + AvailableRing::flags_offset).load(std::memory_order_relaxed);
     return (flags & AvailableRing::flag_no_interrupt) == 0;
 }
 
@@ -385,8 +377,7 @@ bool SplitQueue::arm() noexcept {
     }
     if (setup_.event_index) {
         kick_event_ = next_available_;
-        shared16(used_ + UsedRing::avail_event_offset(setup_.size))
-            .store(kick_event_, std::memory_order_relaxed);
+        shared16(used_ + UsedRing::avail_event_offset(setup_.size)).store(kick_event_, std::memory_order_relaxed);
     } else {
         suppressed_ = false;
         shared16(used_ + UsedRing::flags_offset).store(0, std::memory_order_relaxed);

@@ -63,8 +63,8 @@ public:
     /// Whether the driver has made something available that was not popped yet. One load; false once broken.
     bool has_available() const noexcept {
         // In this order: after a failed rebind() the index is not where it was.
-        return !fault_ && std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire) !=
-                              next_available_;
+        return !fault_ &&
+               std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire) != next_available_;
     }
 
     /// How many chains can be popped now. Looks at the driver's index. 0 if broken, also when this look broke

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// The endpoint's life: sockets, sessions, stopping, and what other threads ask. The meaning of messages is in
+// endpoint_handler.cc.
+#include "endpoint/endpoint.hh"
+
+#include <chrono>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/clock.hh"
+#include "base/log.hh"
+#include "vhost_user/backend_channel.hh"
+#include "vhost_user/connection.hh"
+#include "vhost_user/socket.hh"
+
+namespace sidecore::endpoint {
+
+namespace {
+
+bool is_listening(int socket) noexcept {
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    return ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Endpoint>> Endpoint::create(Options options, std::unique_ptr<device::Device> device,
+                                                   std::vector<engine::Worker*> workers,
+                                                   std::vector<engine::QueueSettings> settings) {
+    if (workers.empty() || settings.size() != device->max_queues()) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("{}: {} workers and {} queue settings for {} queues", options.name, workers.size(),
+                                   settings.size(), device->max_queues()));
+    }
+    Fd listener;
+    if (options.given) {
+        if (is_listening(options.given.get())) {
+            listener = std::move(options.given);
+        }
+    } else if (options.role == Role::listen) {
+        SIDECORE_TRY_ASSIGN(listener, vhost_user::listen_unix(options.socket));
+    }
+    std::unique_ptr<Endpoint> endpoint(new Endpoint(std::move(options), std::move(device), std::move(listener)));
+    for (std::size_t i = 0; i < settings.size(); ++i) {
+        auto& queue = *endpoint->queues_.emplace_back(std::make_unique<Queue>());
+        queue.worker = workers[i % workers.size()];
+        queue.settings = settings[i];
+    }
+    endpoint->thread_ = std::thread([&self = *endpoint] { self.run(); });
+    return endpoint;
+}
+
+Endpoint::Endpoint(Options options, std::unique_ptr<device::Device> device, Fd listener)
+    : options_(std::move(options)), device_(std::move(device)), listener_(std::move(listener)) {}
+
+Endpoint::~Endpoint() {
+    stop();
+}
+
+void Endpoint::stop() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        if (session_ != nullptr) {
+            session_->stop();
+        }
+        if (listener_) {
+            ::shutdown(listener_.get(), SHUT_RDWR);
+        }
+    }
+    wake_.notify_all();
+    if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id()) {
+        thread_.join();
+        if (listener_ && !options_.socket.empty()) {
+            ::unlink(options_.socket.c_str());
+        }
+    }
+}
+
+bool Endpoint::stopping() const {
+    const std::lock_guard lock(mutex_);
+    return stopping_;
+}
+
+void Endpoint::run() {
+    ::pthread_setname_np(::pthread_self(), options_.name.substr(0, 15).c_str());
+    const bool only_once = options_.given.valid();
+    while (!stopping()) {
+        auto socket = next_connection();
+        if (socket) {
+            serve(std::move(*socket));
+        } else if (!stopping()) {
+            // No descriptors left, say: it may pass.
+            spdlog::error("{}: {}", options_.name, socket.error().message);
+            std::unique_lock lock(mutex_);
+            last_error_ = socket.error().message;
+            wake_.wait_for(lock, std::chrono::nanoseconds(options_.retry_interval_ns), [this] { return stopping_; });
+        }
+        if (only_once) {
+            break;
+        }
+    }
+    if (!stopping() && options_.on_ended) {
+        options_.on_ended();
+    }
+}
+
+Result<Fd> Endpoint::next_connection() {
+    if (options_.given) {
+        return std::move(options_.given);
+    }
+    return listener_ ? vhost_user::accept_unix(listener_.get()) : connect_patiently();
+}
+
+Result<Fd> Endpoint::connect_patiently() {
+    bool said = false;
+    while (true) {
+        auto socket = vhost_user::connect_unix(options_.socket);
+        if (socket || socket.error().kind != ErrorKind::not_found) {
+            return socket;
+        }
+        if (!std::exchange(said, true)) {
+            spdlog::info("{}: nobody listens at {} yet, trying again every {} ms", options_.name,
+                         options_.socket.string(), options_.retry_interval_ns / 1'000'000);
+        }
+        std::unique_lock lock(mutex_);
+        if (wake_.wait_for(lock, std::chrono::nanoseconds(options_.retry_interval_ns), [this] { return stopping_; })) {
+            return failure(ErrorKind::closed, "stopped");
+        }
+    }
+}
+
+/// One session, from its connection to the last vring's stop.
+void Endpoint::serve(Fd socket) {
+    auto session = vhost_user::Session::create(vhost_user::Connection(std::move(socket)), *this, options_.name);
+    if (!session) {
+        spdlog::error("{}: {}", options_.name, session.error().message);
+        return;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        if (stopping_) {
+            return;
+        }
+        session_ = std::move(*session);
+        connected_since_ns_ = monotonic_ns();
+        ++sessions_;
+    }
+    spdlog::info("{}: front-end connected", options_.name);
+    auto result = session_->run();
+    if (result) {
+        spdlog::info("{}: front-end gone", options_.name);
+    } else {
+        spdlog::warn("{}: connection closed: {}", options_.name, result.error().message);
+    }
+    if (auto done = reset(); !done) {
+        spdlog::error("{}: {}", options_.name, done.error().message);
+    }
+    map_.reset();
+    const std::lock_guard lock(mutex_);
+    channel_.reset();
+    session_.reset();
+    connected_since_ns_ = 0;
+    if (!result) {
+        last_error_ = std::move(result).error().message;
+    }
+}
+
+Info Endpoint::info() const {
+    Info info;
+    const std::lock_guard lock(mutex_);
+    info.connected = session_ != nullptr;
+    info.connected_since_ns = connected_since_ns_;
+    info.sessions = sessions_;
+    info.features = features_;
+    info.last_error = last_error_;
+    for (const auto& queue : queues_) {
+        info.queues.push_back({queue->statistics.read(), queue->settings, queue->worker->name(), queue->size,
+                               queue->started, queue->enabled});
+    }
+    return info;
+}
+
+void Endpoint::set_queue(std::uint16_t index, const engine::QueueSettings& settings) {
+    const std::lock_guard lock(mutex_);
+    Queue& queue = *queues_.at(index);
+    queue.settings = settings;
+    if (queue.attached) {
+        queue.worker->set_queue(*queue.served, settings);
+    }
+}
+
+engine::QueueSettings Endpoint::queue_settings(std::uint16_t index) const {
+    const std::lock_guard lock(mutex_);
+    return queues_.at(index)->settings;
+}
+
+void Endpoint::announce_config_change() {
+    std::shared_ptr<vhost_user::BackendChannel> channel;
+    {
+        const std::lock_guard lock(mutex_);
+        channel = channel_;
+    }
+    if (channel == nullptr) {
+        return;
+    }
+    if (auto announced = channel->announce_config_change(); !announced) {
+        spdlog::warn("{}: the front-end could not be told of a configuration change: {}", options_.name,
+                     announced.error().message);
+    }
+}
+
+}  // namespace sidecore::endpoint
