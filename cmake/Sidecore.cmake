@@ -1,7 +1,8 @@
 # What every target of the project shares: language, warnings, sanitizers, and
-# the two functions that declare a library and its test.
+# the functions that declare a library, its unit tests and its fuzzers.
 
 option(SIDECORE_BENCH "Build the benchmarks" ON)
+option(SIDECORE_UNIT_TESTS "Build the unit tests" ON)
 option(SIDECORE_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 set(SIDECORE_SANITIZE "" CACHE STRING "Value for -fsanitize=, empty for none")
 set(SIDECORE_COVERAGE OFF CACHE BOOL "Instrument for gcov")
@@ -35,6 +36,9 @@ if(SIDECORE_SANITIZE)
     -fsanitize=${SIDECORE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(sidecore_options INTERFACE -fsanitize=${SIDECORE_SANITIZE})
 endif()
+if(SIDECORE_FUZZ)
+  target_compile_options(sidecore_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(SIDECORE_COVERAGE)
   target_compile_options(sidecore_options INTERFACE --coverage -O0)
   target_link_options(sidecore_options INTERFACE --coverage)
@@ -55,8 +59,12 @@ function(sidecore_library folder)
 endfunction()
 
 # sidecore_test(folder SOURCES a_test.cc DEPENDS memory)
-# The GoogleTest program tests/<folder>, one ctest entry per TEST, label "unit".
+# The GoogleTest program tests/<folder>, one ctest entry per TEST, label "unit":
+# tools/test runs it under AddressSanitizer and under ThreadSanitizer.
 function(sidecore_test folder)
+  if(NOT SIDECORE_UNIT_TESTS)
+    return()
+  endif()
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPENDS;LINK" ${ARGN})
   list(TRANSFORM ARG_DEPENDS PREPEND sidecore_)
   if(NOT ARG_LABEL)
@@ -72,4 +80,27 @@ function(sidecore_test folder)
     TEST_PREFIX "${folder}."
     DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# sidecore_fuzzer(name SOURCES a_fuzzer.cc DEPENDS virtqueue)
+# The libFuzzer program <name>_fuzzer and the ctest entry "fuzz.<name>", label "fuzz", which runs it for FUZZ_SECONDS
+# (20) from the seeds in corpus/<name>, if there are any. What it finds stays in the build directory.
+function(sidecore_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  list(TRANSFORM ARG_DEPENDS PREPEND sidecore_)
+  add_executable(${name}_fuzzer ${ARG_SOURCES})
+  target_link_libraries(${name}_fuzzer PRIVATE sidecore_options ${ARG_DEPENDS} ${ARG_LINK})
+  target_include_directories(${name}_fuzzer PRIVATE "${CMAKE_SOURCE_DIR}/tests")
+  target_link_options(${name}_fuzzer PRIVATE -fsanitize=fuzzer)
+
+  set(found "${CMAKE_CURRENT_BINARY_DIR}/${name}")
+  file(MAKE_DIRECTORY "${found}")
+  set(seeds "")
+  if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
+    set(seeds "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
+  endif()
+  add_test(NAME fuzz.${name}
+    COMMAND sh -c "exec \"$0\" -max_total_time=\${FUZZ_SECONDS:-20} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \"$@\""
+            $<TARGET_FILE:${name}_fuzzer> "-artifact_prefix=${found}/" "${found}" ${seeds})
+  set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz)
 endfunction()
