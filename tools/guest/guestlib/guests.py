@@ -62,6 +62,11 @@ class Guest:
     def pid(self):
         return self._process.pid
 
+    @property
+    def directory(self):
+        """Holds its sockets and logs."""
+        return self._workspace.path
+
     def running(self):
         return self._process.running()
 

@@ -32,6 +32,13 @@ class Guard:
             cls._instance = cls()
         return cls._instance
 
+    @classmethod
+    def _after_fork(cls):
+        """A forked child has nothing of its parent's to guard, and must not keep the pipe open."""
+        if cls._instance is not None:
+            os.close(cls._instance._pipe)
+            cls._instance = None
+
     def __init__(self):
         read_end, self._pipe = os.pipe()
         child = os.fork()
@@ -79,6 +86,9 @@ class Guard:
         for kind, what in owned:
             if kind == "directory":
                 shutil.rmtree(what, ignore_errors=True)
+
+
+os.register_at_fork(after_in_child=Guard._after_fork)
 
 
 def kill_group(group):

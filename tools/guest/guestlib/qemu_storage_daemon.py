@@ -57,6 +57,11 @@ class QemuStorageDaemon:
     def pid(self):
         return self._process.pid
 
+    @property
+    def directory(self):
+        """Holds its sockets and logs."""
+        return self._workspace.path
+
     def worker_threads(self):
         """The thread that serves every disk."""
         return [self.pid]
