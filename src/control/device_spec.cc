@@ -20,7 +20,7 @@ constexpr std::uint64_t max_path_bytes = 4095;
 constexpr std::uint64_t max_socket_path_bytes = sizeof(sockaddr_un::sun_path) - 1;
 constexpr std::uint64_t min_retry_interval_ns = 1'000'000;
 constexpr std::uint64_t max_retry_interval_ns = 3'600'000'000'000;
-constexpr std::uint64_t max_turn_requests = 32768;
+constexpr std::uint64_t max_turn_budget = 32768;
 
 constexpr std::array<std::string_view, 1> device_types{"blk"};
 constexpr std::array<std::string_view, 3> storage_kinds{"null", "memory", "file"};
@@ -28,19 +28,8 @@ constexpr std::array<std::string_view, 3> file_engines{"auto", "io_uring", "thre
 constexpr std::array<std::string_view, 2> socket_modes{"listen", "connect"};
 
 constexpr bool is_name_character(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-}
-
-std::string read_name(TableReader& reader, std::string_view key) {
-    std::string name = reader.text(key).value_or("");
-    if (reader.find(key) != nullptr && !is_valid_name(name)) {
-        reader.report(key,
-                      fmt::format("{} has to be 1 to 64 letters, digits, '.', '_' or '-', and not start with "
-                                  "'.' or '-'",
-                                  key));
-    }
-    return name;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
 }
 
 std::string read_path(TableReader& reader, std::string_view key, std::uint64_t max_bytes) {
@@ -99,6 +88,9 @@ std::vector<QueueSpec> read_queues(TableReader& device, std::uint16_t queues, Pr
                 reader.report("index", fmt::format("queue {} is there twice", *index));
             }
         }
+        if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
+            queue.worker = std::move(worker);
+        }
         if (const Value* policy = reader.table("policy")) {
             queue.policy = read_policy_overrides(*policy, problems);
         }
@@ -126,6 +118,20 @@ bool is_valid_name(std::string_view name) noexcept {
            std::ranges::all_of(name, is_name_character);
 }
 
+std::string read_name(TableReader& reader, std::string_view key) {
+    std::string name = reader.text(key).value_or("");
+    if (reader.find(key) != nullptr && !is_valid_name(name)) {
+        reader.report(key, fmt::format("{} has to be 1 to 64 letters, digits, '.', '_' or '-', and not start with "
+                                       "'.' or '-'",
+                                       key));
+    }
+    return name;
+}
+
+std::string read_socket_path(TableReader& reader, std::string_view key) {
+    return read_path(reader, key, max_socket_path_bytes);
+}
+
 std::string_view to_string(StorageKind kind) noexcept {
     return storage_kinds[static_cast<std::size_t>(kind)];
 }
@@ -148,12 +154,17 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     if (const auto type = reader.choice("type", device_types)) {
         spec.type = device_types[*type];
     }
-    spec.socket = read_path(reader, "socket", max_socket_path_bytes);
+    spec.socket = read_socket_path(reader, "socket");
     spec.mode = static_cast<SocketMode>(reader.choice("mode", socket_modes).value_or(0));
     spec.retry_interval_ns = reader.duration("retry_interval", min_retry_interval_ns, max_retry_interval_ns)
                                  .value_or(DeviceSpec::default_retry_interval_ns);
+    spec.socket_permissions = reader.permissions("socket_permissions").value_or(DeviceSpec::default_socket_permissions);
+    spec.socket_group = reader.text("socket_group").value_or("");
     if (spec.mode == SocketMode::listen) {
         refuse(reader, "retry_interval", "mode = \"listen\"");
+    } else {
+        refuse(reader, "socket_permissions", "mode = \"connect\"");
+        refuse(reader, "socket_group", "mode = \"connect\"");
     }
     const auto queues = reader.integer("queues", 1, DeviceSpec::max_queues);
     spec.queues = static_cast<std::uint16_t>(queues.value_or(1));
@@ -162,8 +173,8 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
         spec.worker = std::move(worker);
     }
-    if (const auto turn_requests = reader.integer("turn_requests", 1, max_turn_requests)) {
-        spec.turn_requests = static_cast<std::uint32_t>(*turn_requests);
+    if (const auto turn_budget = reader.integer("turn_budget", 1, max_turn_budget)) {
+        spec.turn_budget = static_cast<std::uint32_t>(*turn_budget);
     }
     if (const Value* storage = reader.table("storage")) {
         spec.storage = read_storage(*storage, problems);
@@ -216,6 +227,12 @@ Json to_json(const DeviceSpec& spec) {
             json["retry_interval"] = format_duration(spec.retry_interval_ns);
         }
     }
+    if (spec.socket_permissions != DeviceSpec::default_socket_permissions) {
+        json["socket_permissions"] = format_permissions(spec.socket_permissions);
+    }
+    if (!spec.socket_group.empty()) {
+        json["socket_group"] = spec.socket_group;
+    }
     if (spec.queues != 1) {
         json["queues"] = spec.queues;
     }
@@ -228,8 +245,8 @@ Json to_json(const DeviceSpec& spec) {
     if (spec.worker) {
         json["worker"] = *spec.worker;
     }
-    if (spec.turn_requests) {
-        json["turn_requests"] = *spec.turn_requests;
+    if (spec.turn_budget) {
+        json["turn_budget"] = *spec.turn_budget;
     }
     json["storage"] = storage_to_json(spec.storage);
     if (!spec.policy.empty()) {
@@ -237,6 +254,9 @@ Json to_json(const DeviceSpec& spec) {
     }
     for (const QueueSpec& queue : spec.queue_specs) {
         Json element = {{"index", queue.index}};
+        if (queue.worker) {
+            element["worker"] = *queue.worker;
+        }
         if (!queue.policy.empty()) {
             element["policy"] = to_json(queue.policy);
         }

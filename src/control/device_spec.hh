@@ -17,6 +17,12 @@ namespace sidecore::control {
 /// that they fit in a URL, a file name and a command line as they are.
 bool is_valid_name(std::string_view name) noexcept;
 
+/// Reads a name, which is reported if it is none; "" if the key is absent.
+std::string read_name(TableReader& reader, std::string_view key);
+
+/// Reads the path of a UNIX socket, which is reported if it is not absolute or too long; "" if the key is absent.
+std::string read_socket_path(TableReader& reader, std::string_view key);
+
 enum class StorageKind : std::uint8_t {
     null,    ///< reads zeroes, forgets writes
     memory,  ///< the daemon's own memory, gone with the device
@@ -45,6 +51,7 @@ enum class SocketMode : std::uint8_t {
 
 struct QueueSpec {
     std::uint16_t index = 0;
+    std::optional<std::string> worker;  ///< none: the device's
     PolicyOverrides policy;
 
     friend bool operator==(const QueueSpec&, const QueueSpec&) = default;
@@ -54,18 +61,21 @@ struct QueueSpec {
 struct DeviceSpec {
     static constexpr std::uint16_t max_queues = 64;
     static constexpr std::size_t max_serial_bytes = 20;  // VIRTIO 5.2.6: VIRTIO_BLK_T_GET_ID
+    static constexpr std::uint32_t default_socket_permissions = 0600;
     static constexpr std::uint64_t default_retry_interval_ns = 1'000'000'000;
 
     std::string name;
     std::string type = "blk";
-    std::string socket;  ///< absolute path
+    std::string socket;                                             ///< absolute path
+    std::uint32_t socket_permissions = default_socket_permissions;  ///< listen: who may connect
+    std::string socket_group;                                       ///< listen: the socket's group; empty: the daemon's
     SocketMode mode = SocketMode::listen;
     std::uint64_t retry_interval_ns = default_retry_interval_ns;  ///< connect: between attempts
     std::uint16_t queues = 1;                                     ///< 1 to max_queues
     bool read_only = false;
-    std::string serial;                 ///< printable ASCII; empty: the name, cut to max_serial_bytes
-    std::optional<std::string> worker;  ///< none: the one with the fewest queues
-    std::optional<std::uint32_t> turn_requests;  ///< requests that one turn of a queue may take
+    std::string serial;                        ///< printable ASCII; empty: the name, cut to max_serial_bytes
+    std::optional<std::string> worker;         ///< none: the one with the fewest queues
+    std::optional<std::uint32_t> turn_budget;  ///< requests that one turn of a queue may take
     StorageSpec storage;
     PolicyOverrides policy;
     std::vector<QueueSpec> queue_specs;  ///< key "queue"; each index once, below `queues`

@@ -34,8 +34,7 @@ struct FreeList {
 
 }  // namespace
 
-HttpClient::HttpClient(void* handle, std::string socket_path)
-    : handle_(handle), socket_path_(std::move(socket_path)) {}
+HttpClient::HttpClient(void* handle, std::string socket_path) : handle_(handle), socket_path_(std::move(socket_path)) {}
 
 HttpClient::HttpClient(HttpClient&& other) noexcept
     : handle_(std::exchange(other.handle_, nullptr)), socket_path_(std::move(other.socket_path_)) {}

@@ -19,9 +19,8 @@ constexpr std::uint64_t max_capacity_bytes = 1ULL << 62U;
 
 /// Names of error kinds in replies, in the order of ErrorKind.
 constexpr std::array<std::string_view, 9> error_kinds{
-    "invalid_argument", "protocol_violation", "not_found", "already_exists",
-    "unsupported",      "out_of_range",       "system",    "closed",
-    "timed_out"};
+    "invalid_argument", "protocol_violation", "not_found", "already_exists", "unsupported", "out_of_range", "system",
+    "closed",           "timed_out"};
 static_assert(error_kinds.size() == static_cast<std::size_t>(ErrorKind::timed_out) + 1);
 
 Json counters_to_json(const Counters& counters) {
@@ -107,8 +106,9 @@ private:
 QueueInfo read_queue(const Value& table, Problems& problems) {
     ReplyReader reader(table, "queue", problems);
     QueueInfo queue;
-    queue.index =
-        static_cast<std::uint16_t>(reader.integer("index", std::numeric_limits<std::uint16_t>::max()));
+    queue.index = static_cast<std::uint16_t>(reader.integer("index", std::numeric_limits<std::uint16_t>::max()));
+    queue.size = static_cast<std::uint32_t>(reader.integer("size", std::numeric_limits<std::uint32_t>::max()));
+    queue.worker = reader.text("worker");
     queue.attached = reader.boolean("attached");
     queue.mode = reader.text("mode");
     queue.mode_age_ns = reader.integer("mode_age_ns");
@@ -129,13 +129,16 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     device.state = reader.text("state");
     device.socket = reader.text("socket");
     device.socket_mode = reader.text("socket_mode");
-    device.worker = reader.text("worker");
+    device.sessions = reader.integer("sessions");
+    device.last_error = reader.text("last_error");
     device.read_only = reader.boolean("read_only");
     device.serial = reader.text("serial");
     device.capacity_bytes = reader.integer("capacity_bytes");
     device.storage_kind = reader.text("storage_kind");
     device.storage_description = reader.text("storage_description");
     device.features = reader.hexadecimal("features");
+    device.turn_budget =
+        static_cast<std::uint32_t>(reader.integer("turn_budget", std::numeric_limits<std::uint32_t>::max()));
     device.policy = reader.policy();
     device.queues = reader.list("queues", read_queue);
     return device;
@@ -227,6 +230,8 @@ std::uint64_t counter(const Counters& counters, std::string_view name) noexcept 
 Json to_json(const QueueInfo& queue) {
     return {
         {"index", queue.index},
+        {"size", queue.size},
+        {"worker", queue.worker},
         {"attached", queue.attached},
         {"mode", queue.mode},
         {"mode_age_ns", queue.mode_age_ns},
@@ -246,13 +251,15 @@ Json to_json(const DeviceInfo& device) {
         {"state", device.state},
         {"socket", device.socket},
         {"socket_mode", device.socket_mode},
-        {"worker", device.worker},
+        {"sessions", device.sessions},
+        {"last_error", device.last_error},
         {"read_only", device.read_only},
         {"serial", device.serial},
         {"capacity_bytes", device.capacity_bytes},
         {"storage_kind", device.storage_kind},
         {"storage_description", device.storage_description},
         {"features", fmt::format("{:#x}", device.features)},
+        {"turn_budget", device.turn_budget},
         {"policy", to_json(device.policy)},
         {"queues", list_to_json(device.queues)},
     };
@@ -314,8 +321,7 @@ Result<DaemonInfo> parse_daemon_info(std::string_view body) {
 }
 
 Json to_json(const Error& error) {
-    return {
-        {"error", {{"kind", error_kinds[static_cast<std::size_t>(error.kind)]}, {"message", error.message}}}};
+    return {{"error", {{"kind", error_kinds[static_cast<std::size_t>(error.kind)]}, {"message", error.message}}}};
 }
 
 Error parse_error_reply(std::string_view body) {
@@ -327,8 +333,7 @@ Error parse_error_reply(std::string_view body) {
             const auto kind = error.choice("kind", error_kinds);
             auto message = error.text("message");
             if (message) {
-                return Error{kind ? static_cast<ErrorKind>(*kind) : ErrorKind::system, std::move(*message),
-                             0};
+                return Error{kind ? static_cast<ErrorKind>(*kind) : ErrorKind::system, std::move(*message), 0};
             }
         }
     }

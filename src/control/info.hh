@@ -25,7 +25,9 @@ std::uint64_t counter(const Counters& counters, std::string_view name) noexcept;
 
 struct QueueInfo {
     std::uint16_t index = 0;
-    bool attached = false;          ///< a worker serves it: the driver has started it
+    std::uint32_t size = 0;         ///< entries of its ring; 0: the driver has not started it
+    std::string worker;             ///< that serves it, or will
+    bool attached = false;          ///< the worker serves it: it is started and enabled
     std::string mode = "notified";  ///< or "polled"
     std::uint64_t mode_age_ns = 0;  ///< how long in this mode
     bool listed = false;            ///< on the worker's list of queues that may have work
@@ -43,14 +45,16 @@ struct DeviceInfo {
     std::string type;   ///< "blk"
     std::string state;  ///< "waiting": no front-end; "connected": one, no queue started yet; "running"
     std::string socket;
-    std::string socket_mode;  ///< "listen" or "connect"
-    std::string worker;
+    std::string socket_mode;     ///< "listen" or "connect"
+    std::uint64_t sessions = 0;  ///< front-ends that have connected so far
+    std::string last_error;      ///< why the last session that went wrong did, or empty
     bool read_only = false;
     std::string serial;
     std::uint64_t capacity_bytes = 0;
     std::string storage_kind;         ///< "null", "memory", "file"
     std::string storage_description;  ///< for people
-    std::uint64_t features = 0;  ///< virtio features that the driver has accepted; JSON: hexadecimal string
+    std::uint64_t features = 0;       ///< virtio features that the driver has accepted; JSON: hexadecimal string
+    std::uint32_t turn_budget = 0;    ///< requests that one turn of a queue may take
     PolicyInfo policy;
     std::vector<QueueInfo> queues;
 
@@ -111,8 +115,7 @@ Error parse_error_reply(std::string_view body);
 
 /// The body of POST /v1/devices/NAME/resize.
 struct ResizeRequest {
-    std::uint64_t size_bytes =
-        0;  ///< a multiple of 512; 0 (left out): take over the length that the file has now
+    std::uint64_t size_bytes = 0;  ///< a multiple of 512; 0 (left out): take over the length that the file has now
 
     friend bool operator==(const ResizeRequest&, const ResizeRequest&) = default;
 };

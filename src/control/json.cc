@@ -53,11 +53,10 @@ public:
     bool parse_error(std::size_t position, const std::string& last_token,
                      const nlohmann::json::exception& /*exception*/) override {
         constexpr std::size_t max_quoted = 40;
-        return fail(root_place_,
-                    last_token.empty()
-                        ? fmt::format("not JSON: it ends too early, at byte {}", position)
-                        : fmt::format("not JSON: unexpected \"{}\" at byte {}",
-                                      std::string_view(last_token).substr(0, max_quoted), position));
+        return fail(root_place_, last_token.empty()
+                                     ? fmt::format("not JSON: it ends too early, at byte {}", position)
+                                     : fmt::format("not JSON: unexpected \"{}\" at byte {}",
+                                                   std::string_view(last_token).substr(0, max_quoted), position));
     }
 
     Result<Value> take() && {

@@ -154,8 +154,7 @@ Result<PolicyChange> parse_policy_change(std::string_view body) {
     if (auto* members = std::get_if<Value::Table>(&value.data)) {
         std::erase_if(*members, [&change](const Value::Member& member) {
             const auto key = std::ranges::find(policy_keys, member.key);
-            const bool inherited =
-                key != policy_keys.end() && std::holds_alternative<Value::Null>(member.value.data);
+            const bool inherited = key != policy_keys.end() && std::holds_alternative<Value::Null>(member.value.data);
             if (inherited) {
                 change.inherit.push_back(static_cast<PolicyParameter>(key - policy_keys.begin()));
             }
@@ -164,8 +163,8 @@ Result<PolicyChange> parse_policy_change(std::string_view body) {
     }
     change.set = read_policy_overrides(value, problems);
     if (problems.empty() && change.set.empty() && change.inherit.empty()) {
-        problems.push_back({value.where, fmt::format("nothing to change; a policy can have {}",
-                                                     fmt::join(policy_keys, ", "))});
+        problems.push_back(
+            {value.where, fmt::format("nothing to change; a policy can have {}", fmt::join(policy_keys, ", "))});
     }
     if (!problems.empty()) {
         return tl::unexpected(to_error(problems));

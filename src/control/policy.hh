@@ -34,8 +34,7 @@ struct PolicyOverrides {
 enum class PolicyParameter : std::uint8_t { kind, poll_start_rate, poll_stop_idle, tick };
 
 /// Keys of the parameters in tables and objects, in their order.
-inline constexpr std::array<std::string_view, 4> policy_keys{"kind", "poll_start_rate", "poll_stop_idle",
-                                                             "tick"};
+inline constexpr std::array<std::string_view, 4> policy_keys{"kind", "poll_start_rate", "poll_stop_idle", "tick"};
 
 /// A change at one level: each parameter is set, given back to the level above (JSON null), or left as it is.
 struct PolicyChange {

@@ -2,6 +2,7 @@
 #include "control/units.hh"
 
 #include <array>
+#include <charconv>
 #include <limits>
 #include <optional>
 
@@ -139,11 +140,10 @@ Result<std::uint64_t> parse_duration_ns(std::string_view text) {
     if (const auto duration_ns = parse(text, duration_units)) {
         return *duration_ns;
     }
-    return failure(
-        ErrorKind::invalid_argument,
-        fmt::format("\"{}\" is no duration; write a number and ns, us, ms, s, m or h, like \"3s\" or "
-                    "\"500us\"",
-                    text));
+    return failure(ErrorKind::invalid_argument,
+                   fmt::format("\"{}\" is no duration; write a number and ns, us, ms, s, m or h, like \"3s\" or "
+                               "\"500us\"",
+                               text));
 }
 
 std::string format_duration(std::uint64_t duration_ns) {
@@ -159,11 +159,10 @@ Result<std::uint64_t> parse_size_bytes(std::string_view text) {
     if (const auto size_bytes = parse(text, size_units)) {
         return *size_bytes;
     }
-    return failure(
-        ErrorKind::invalid_argument,
-        fmt::format("\"{}\" is no size; write bytes, or a number and KiB, MiB, GiB, TiB or PiB, like "
-                    "\"64MiB\" or \"10G\"",
-                    text));
+    return failure(ErrorKind::invalid_argument,
+                   fmt::format("\"{}\" is no size; write bytes, or a number and KiB, MiB, GiB, TiB or PiB, like "
+                               "\"64MiB\" or \"10G\"",
+                               text));
 }
 
 std::string format_size(std::uint64_t size_bytes) {
@@ -171,6 +170,23 @@ std::string format_size(std::uint64_t size_bytes) {
         return "0";
     }
     return format(size_bytes, size_units);
+}
+
+Result<std::uint32_t> parse_permissions(std::string_view text) {
+    constexpr int octal = 8;
+    constexpr std::uint32_t highest = 0777;
+    std::uint32_t permissions = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, permissions, octal);
+    if (error != std::errc{} || rest != end || permissions > highest) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("\"{}\" are no permissions; write \"0\" to \"0777\", in octal", text));
+    }
+    return permissions;
+}
+
+std::string format_permissions(std::uint32_t permissions) {
+    return fmt::format("{:04o}", permissions);
 }
 
 }  // namespace sidecore::control

@@ -9,7 +9,7 @@
 
 namespace sidecore::control {
 
-/// Durations and sizes as people write them in the configuration, on the command line and in requests.
+/// Durations, sizes and permissions as people write them in the configuration, on the command line and in requests.
 /// What format_* makes, parse_* reads back to exactly the same number.
 
 /// "3s", "1.5ms", "500us", "100ns", "2m", "1h", or "0"; no other number goes without a unit. Nanoseconds.
@@ -24,5 +24,11 @@ Result<std::uint64_t> parse_size_bytes(std::string_view text);
 
 /// The shortest whole number that says it exactly: "64MiB", "1000", "0".
 std::string format_size(std::uint64_t size_bytes);
+
+/// Permissions of a socket in octal, "0" to "0777": who may connect.
+Result<std::uint32_t> parse_permissions(std::string_view text);
+
+/// "0660"
+std::string format_permissions(std::uint32_t permissions);
 
 }  // namespace sidecore::control

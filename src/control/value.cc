@@ -32,8 +32,8 @@ Error to_error(const Problems& problems, std::string_view separator) {
 }
 
 std::string_view Value::type_name() const noexcept {
-    static constexpr std::array<std::string_view, 8> names{
-        "null", "a boolean", "an integer", "an integer", "a number", "a string", "an array", "a table"};
+    static constexpr std::array<std::string_view, 8> names{"null",     "a boolean", "an integer", "an integer",
+                                                           "a number", "a string",  "an array",   "a table"};
     if (const Other* other = std::get_if<Other>(&data)) {
         return other->name;
     }
@@ -65,8 +65,7 @@ bool TableReader::is_null(std::string_view key) {
     return value != nullptr && std::holds_alternative<Value::Null>(value->data);
 }
 
-const Value* TableReader::expect(std::string_view key, std::string_view type, bool matches,
-                                 const Value* value) {
+const Value* TableReader::expect(std::string_view key, std::string_view type, bool matches, const Value* value) {
     if (value != nullptr && !matches) {
         problems_.push_back({value->where, fmt::format("{} is {}, not {}", key, type, value->type_name())});
         return nullptr;
@@ -114,9 +113,8 @@ std::optional<double> TableReader::number(std::string_view key) {
     return std::nullopt;
 }
 
-std::optional<std::uint64_t> TableReader::in_range(std::string_view key, std::uint64_t value,
-                                                   std::uint64_t lowest, std::uint64_t highest,
-                                                   std::string (*format)(std::uint64_t)) {
+std::optional<std::uint64_t> TableReader::in_range(std::string_view key, std::uint64_t value, std::uint64_t lowest,
+                                                   std::uint64_t highest, std::string (*format)(std::uint64_t)) {
     if (value < lowest || value > highest) {
         report(key, fmt::format("{} cannot be {}; allowed are {} to {}", key, format(value), format(lowest),
                                 format(highest)));
@@ -125,8 +123,7 @@ std::optional<std::uint64_t> TableReader::in_range(std::string_view key, std::ui
     return value;
 }
 
-std::optional<std::uint64_t> TableReader::integer(std::string_view key, std::uint64_t lowest,
-                                                  std::uint64_t highest) {
+std::optional<std::uint64_t> TableReader::integer(std::string_view key, std::uint64_t lowest, std::uint64_t highest) {
     const Value* value = find(key);
     if (value == nullptr) {
         return std::nullopt;
@@ -175,16 +172,28 @@ std::optional<std::uint64_t> TableReader::size(std::string_view key, std::uint64
     return in_range(key, *parsed, lowest_bytes, highest_bytes, format_size);
 }
 
-std::optional<std::size_t> TableReader::choice(std::string_view key,
-                                               std::span<const std::string_view> allowed) {
+std::optional<std::uint32_t> TableReader::permissions(std::string_view key) {
+    const std::optional<std::string> content = text(key);
+    if (!content) {
+        return std::nullopt;
+    }
+    auto parsed = parse_permissions(*content);
+    if (!parsed) {
+        report(key, fmt::format("{}: {}", key, parsed.error().message));
+        return std::nullopt;
+    }
+    return *parsed;
+}
+
+std::optional<std::size_t> TableReader::choice(std::string_view key, std::span<const std::string_view> allowed) {
     const std::optional<std::string> content = text(key);
     if (!content) {
         return std::nullopt;
     }
     const auto found = std::ranges::find(allowed, *content);
     if (found == allowed.end()) {
-        report(key, fmt::format("{} cannot be \"{}\"; allowed are \"{}\"", key, *content,
-                                fmt::join(allowed, "\", \"")));
+        report(key,
+               fmt::format("{} cannot be \"{}\"; allowed are \"{}\"", key, *content, fmt::join(allowed, "\", \"")));
         return std::nullopt;
     }
     return static_cast<std::size_t>(found - allowed.begin());
@@ -192,8 +201,7 @@ std::optional<std::size_t> TableReader::choice(std::string_view key,
 
 const Value* TableReader::table(std::string_view key) {
     const Value* value = find(key);
-    return expect(key, "a table", value != nullptr && std::holds_alternative<Value::Table>(value->data),
-                  value);
+    return expect(key, "a table", value != nullptr && std::holds_alternative<Value::Table>(value->data), value);
 }
 
 std::span<const Value> TableReader::array(std::string_view key) {
@@ -225,8 +233,8 @@ void TableReader::finish() {
     known_.erase(repeated.begin(), repeated.end());
     for (const Value::Member& member : *members_) {
         if (!std::ranges::binary_search(known_, std::string_view(member.key))) {
-            problems_.push_back({member.where, fmt::format("unknown key \"{}\"; {} can have {}", member.key,
-                                                           what_, fmt::join(known_, ", "))});
+            problems_.push_back({member.where, fmt::format("unknown key \"{}\"; {} can have {}", member.key, what_,
+                                                           fmt::join(known_, ", "))});
         }
     }
 }

@@ -64,8 +64,7 @@ public:
     };
 
     /// `what` is the table's name in messages: "device".
-    TableReader(const Value& table, std::string_view what, Problems& problems,
-                Unknown unknown = Unknown::reject);
+    TableReader(const Value& table, std::string_view what, Problems& problems, Unknown unknown = Unknown::reject);
 
     /// The member's value, or nullptr if there is none. Everything below is made of it.
     const Value* find(std::string_view key);
@@ -77,12 +76,13 @@ public:
     std::optional<std::uint64_t> integer(std::string_view key, std::uint64_t lowest, std::uint64_t highest);
 
     /// A string like "3s". Nanoseconds.
-    std::optional<std::uint64_t> duration(std::string_view key, std::uint64_t lowest_ns,
-                                          std::uint64_t highest_ns);
+    std::optional<std::uint64_t> duration(std::string_view key, std::uint64_t lowest_ns, std::uint64_t highest_ns);
 
     /// A string like "64MiB" or an integer of bytes.
-    std::optional<std::uint64_t> size(std::string_view key, std::uint64_t lowest_bytes,
-                                      std::uint64_t highest_bytes);
+    std::optional<std::uint64_t> size(std::string_view key, std::uint64_t lowest_bytes, std::uint64_t highest_bytes);
+
+    /// A string of octal digits: "0660".
+    std::optional<std::uint32_t> permissions(std::string_view key);
 
     /// A string out of `allowed`; its position there.
     std::optional<std::size_t> choice(std::string_view key, std::span<const std::string_view> allowed);

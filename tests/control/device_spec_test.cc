@@ -49,12 +49,16 @@ TEST(DeviceSpec, RoundTripsInFull) {
     spec.read_only = true;
     spec.serial = "serial of 20 letters";
     spec.worker = "io0";
-    spec.turn_requests = 32;
+    spec.turn_budget = 32;
     spec.storage = {StorageKind::file, "/dev/vg/disk1", 0, true, FileEngine::threads};
     spec.policy = {"rate", 8, 1'000'000'000, 500'000};
-    spec.queue_specs = {{0, {"always", {}, {}, {}}}, {63, {}}};
+    spec.queue_specs = {{0, "io1", {"always", {}, {}, {}}}, {63, {}, {}}};
     EXPECT_EQ(parse_device_spec(to_text(to_json(spec))).value(), spec);
 
+    spec.mode = SocketMode::listen;
+    spec.retry_interval_ns = DeviceSpec::default_retry_interval_ns;
+    spec.socket_permissions = 0660;
+    spec.socket_group = "kvm";
     spec.storage = {StorageKind::memory, "", 64U << 20U, false, FileEngine::automatic};
     EXPECT_EQ(parse_device_spec(to_text(to_json(spec))).value(), spec);
 }
@@ -63,19 +67,15 @@ TEST(DeviceSpec, SaysWhatIsMissing) {
     EXPECT_EQ(error_of("{}"),
               "request: device needs the key \"name\"; request: device needs the key \"type\"; "
               "request: device needs the key \"socket\"; request: device needs the key \"storage\"");
-    EXPECT_EQ(error_of(device_with("storage", R"({"kind": "file"})")),
-              "storage: storage needs the key \"path\"");
-    EXPECT_EQ(error_of(device_with("storage", R"({"kind": "null"})")),
-              "storage: storage needs the key \"size\"");
+    EXPECT_EQ(error_of(device_with("storage", R"({"kind": "file"})")), "storage: storage needs the key \"path\"");
+    EXPECT_EQ(error_of(device_with("storage", R"({"kind": "null"})")), "storage: storage needs the key \"size\"");
     EXPECT_EQ(error_of(device_with("storage", "{}")), "storage: storage needs the key \"kind\"");
     EXPECT_EQ(error_of(device_with("queue", "[{}]")), "queue[0]: queue needs the key \"index\"");
 }
 
 TEST(DeviceSpec, RefusesNamesThatWouldNotFitEverywhere) {
-    for (const std::string_view name :
-         {"\"\"", "\"a/b\"", "\"..\"", "\".a\"", "\"-a\"", "\"a b\"", "\"\u00e4\""}) {
-        EXPECT_THAT(error_of(device_with("name", name)), HasSubstr("name: name has to be 1 to 64 letters"))
-            << name;
+    for (const std::string_view name : {"\"\"", "\"a/b\"", "\"..\"", "\".a\"", "\"-a\"", "\"a b\"", "\"\u00e4\""}) {
+        EXPECT_THAT(error_of(device_with("name", name)), HasSubstr("name: name has to be 1 to 64 letters")) << name;
     }
     EXPECT_EQ(error_of(device_with("name", '"' + std::string(64, 'x') + '"')), "no error");
     EXPECT_NE(error_of(device_with("name", '"' + std::string(65, 'x') + '"')), "no error");
@@ -94,14 +94,16 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
     expect("socket", "\"/a\\u0000b\"", "socket: socket contains a zero byte");
     expect("mode", "\"both\"", "mode: mode cannot be \"both\"; allowed are \"listen\", \"connect\"");
     expect("retry_interval", "\"1s\"", "retry_interval: retry_interval means nothing for mode = \"listen\"");
+    expect("socket_permissions", "\"0800\"",
+           "socket_permissions: socket_permissions: \"0800\" are no permissions; write \"0\" to \"0777\", in octal");
+    expect("socket_permissions", "432", "socket_permissions: socket_permissions is a string, not an integer");
     expect("queues", "0", "queues: queues cannot be 0; allowed are 1 to 64");
     expect("queues", "65", "queues: queues cannot be 65; allowed are 1 to 64");
     expect("queues", "1.5", "queues: queues is an integer, not a number");
     expect("read_only", "1", "read_only: read_only is true or false, not an integer");
-    expect("serial", "\"123456789012345678901\"",
-           "serial: serial has to be at most 20 printable ASCII characters");
+    expect("serial", "\"123456789012345678901\"", "serial: serial has to be at most 20 printable ASCII characters");
     expect("serial", "\"\\u0007\"", "serial: serial has to be at most 20 printable ASCII characters");
-    expect("turn_requests", "0", "turn_requests: turn_requests cannot be 0; allowed are 1 to 32768");
+    expect("turn_budget", "0", "turn_budget: turn_budget cannot be 0; allowed are 1 to 32768");
     expect("queue", "{}", "queue: queue is an array, not a table");
     expect("queue", R"([{"index": 1}])", "queue[0].index: index cannot be 1; allowed are 0 to 0");
     expect("queue", R"([{"index": 0}, {"index": 0}])", "queue[1].index: queue 0 is there twice");
@@ -110,7 +112,7 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
     expect("policy", "\"rate\"", "policy: policy is a table, not a string");
     expect("colour", "1",
            "colour: unknown key \"colour\"; device can have mode, name, policy, queue, queues, read_only, "
-           "retry_interval, serial, socket, storage, turn_requests, type, worker");
+           "retry_interval, serial, socket, socket_group, socket_permissions, storage, turn_budget, type, worker");
 }
 
 TEST(DeviceSpec, RefusesImpossibleStorage) {

@@ -21,13 +21,36 @@ DeviceInfo example_device() {
                             {8, PolicySource::device},
                             {3'000'000'000, PolicySource::built_in},
                             {1'000'000, PolicySource::queue}};
-    QueueInfo queue{3,        true,
-                    "polled", 1'234'567'890'123,
-                    true,     false,
-                    true,     true,
-                    policy,   {{"poll_kicks", max_value}, {"kicks", 0}}};
-    return {"disk0",  "blk",     "running", "/run/d\xc3\xa4",   "listen",  "io0",  true,
-            "serial", 1U << 30U, "file",    "/d.img, io_uring", max_value, policy, {queue, queue}};
+    QueueInfo queue;
+    queue.index = 3;
+    queue.size = 256;
+    queue.worker = "io0";
+    queue.attached = true;
+    queue.mode = "polled";
+    queue.mode_age_ns = 1'234'567'890'123;
+    queue.listed = true;
+    queue.armed = true;
+    queue.broken = true;
+    queue.policy = policy;
+    queue.counters = {{"poll_kicks", max_value}, {"kicks", 0}};
+    DeviceInfo device;
+    device.name = "disk0";
+    device.type = "blk";
+    device.state = "running";
+    device.socket = "/run/d\xc3\xa4";
+    device.socket_mode = "listen";
+    device.sessions = 3;
+    device.last_error = "it went wrong";
+    device.read_only = true;
+    device.serial = "serial";
+    device.capacity_bytes = 1U << 30U;
+    device.storage_kind = "file";
+    device.storage_description = "/d.img, io_uring";
+    device.features = max_value;
+    device.turn_budget = 64;
+    device.policy = policy;
+    device.queues = {queue, queue};
+    return device;
 }
 
 WorkerInfo example_worker() {
@@ -39,8 +62,7 @@ TEST(Info, DevicesRoundTrip) {
     EXPECT_EQ(parse_device_info(to_text(to_json(device))).value(), device);
     const std::vector<DeviceInfo> devices{device, device};
     EXPECT_EQ(parse_device_list(to_text(to_json(devices))).value(), devices);
-    EXPECT_EQ(parse_device_list(to_text(to_json(std::vector<DeviceInfo>{}))).value(),
-              std::vector<DeviceInfo>{});
+    EXPECT_EQ(parse_device_list(to_text(to_json(std::vector<DeviceInfo>{}))).value(), std::vector<DeviceInfo>{});
     EXPECT_EQ(to_json(device)["features"], "0xffffffffffffffff");
 }
 

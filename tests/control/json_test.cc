@@ -28,8 +28,8 @@ const Value& member(const Value& table, std::string_view key) {
 }
 
 TEST(ParseJson, KeepsTypesAndPlaces) {
-    const auto parsed = parse_json(
-        R"({"a": 1, "b": {"c": [true, null, {"d": -5}, "text"]}, "e": 1.5, "f": 18446744073709551615})");
+    const auto parsed =
+        parse_json(R"({"a": 1, "b": {"c": [true, null, {"d": -5}, "text"]}, "e": 1.5, "f": 18446744073709551615})");
     ASSERT_TRUE(parsed) << parsed.error().message;
     EXPECT_EQ(parsed->where, "request");
     EXPECT_EQ(std::get<std::uint64_t>(member(*parsed, "a").data), 1U);
@@ -70,8 +70,7 @@ TEST(ParseJson, SaysWhereTheSyntaxIsWrong) {
 
 TEST(ParseJson, RefusesWhatWouldBeAmbiguousOrHurt) {
     EXPECT_EQ(error_of(R"({"a": {"b": 1, "b": 2}})"), "a.b: the key \"b\" is there twice");
-    EXPECT_EQ(error_of(R"({"a": 18446744073709551616})"),
-              "a: the integer 18446744073709551616 has more than 64 bits");
+    EXPECT_EQ(error_of(R"({"a": 18446744073709551616})"), "a: the integer 18446744073709551616 has more than 64 bits");
     EXPECT_THAT(error_of(std::string(17, '[') + std::string(17, ']')), HasSubstr("nested deeper than 16"));
     EXPECT_THAT(error_of(std::string(100'000, '[')), HasSubstr("nested deeper than 16"));
     EXPECT_EQ(error_of(std::string(16, '[') + std::string(16, ']')), "no error");

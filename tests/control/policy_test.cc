@@ -15,8 +15,8 @@ std::string error_of(std::string_view body) {
 }
 
 TEST(PolicyChange, IsReadWithItsUnits) {
-    const auto change = parse_policy_change(
-        R"({"kind": "rate", "poll_start_rate": 8, "poll_stop_idle": "500ms", "tick": "2ms"})");
+    const auto change =
+        parse_policy_change(R"({"kind": "rate", "poll_start_rate": 8, "poll_stop_idle": "500ms", "tick": "2ms"})");
     ASSERT_TRUE(change) << change.error().message;
     EXPECT_EQ(change->set, (PolicyOverrides{"rate", 8, 500'000'000, 2'000'000}));
     EXPECT_TRUE(change->inherit.empty());
@@ -48,12 +48,9 @@ TEST(PolicyChange, RefusesWhatIsWrong) {
               "poll_start_rate: poll_start_rate cannot be -1; allowed are 0 to 4294967295");
     EXPECT_EQ(error_of(R"({"poll_start_rate": 4294967296})"),
               "poll_start_rate: poll_start_rate cannot be 4294967296; allowed are 0 to 4294967295");
-    EXPECT_EQ(error_of(R"({"poll_start_rate": "8"})"),
-              "poll_start_rate: poll_start_rate is an integer, not a string");
-    EXPECT_EQ(error_of(R"({"tick": "0"})"),
-              "tick: tick cannot be 0; allowed are 1ns to 4611686018427387904ns");
-    EXPECT_EQ(error_of(R"({"tick": 5})"),
-              "tick: tick is a duration in a string, like \"3s\", not an integer");
+    EXPECT_EQ(error_of(R"({"poll_start_rate": "8"})"), "poll_start_rate: poll_start_rate is an integer, not a string");
+    EXPECT_EQ(error_of(R"({"tick": "0"})"), "tick: tick cannot be 0; allowed are 1ns to 4611686018427387904ns");
+    EXPECT_EQ(error_of(R"({"tick": 5})"), "tick: tick is a duration in a string, like \"3s\", not an integer");
     EXPECT_EQ(error_of(R"({"speed": 5})"),
               "speed: unknown key \"speed\"; policy can have kind, poll_start_rate, poll_stop_idle, tick");
     EXPECT_EQ(error_of(R"({"kind": 1, "tick": true})"),
@@ -64,8 +61,8 @@ TEST(PolicyChange, RefusesWhatIsWrong) {
 TEST(PolicyInfo, TheLowestLevelThatSpeaksWins) {
     const PolicyInfo built_in{{"rate"}, {4}, {3'000'000'000}, {1'000'000}};
     const PolicyInfo daemon = built_in.overridden_by({{}, 8, {}, {}}, PolicySource::daemon);
-    const PolicyInfo queue = daemon.overridden_by({}, PolicySource::device)
-                                 .overridden_by({"always", {}, {}, {}}, PolicySource::queue);
+    const PolicyInfo queue =
+        daemon.overridden_by({}, PolicySource::device).overridden_by({"always", {}, {}, {}}, PolicySource::queue);
     EXPECT_EQ(queue.kind, (Sourced<std::string>{"always", PolicySource::queue}));
     EXPECT_EQ(queue.poll_start_rate, (Sourced<std::uint32_t>{8, PolicySource::daemon}));
     EXPECT_EQ(queue.tick_ns, (Sourced<std::uint64_t>{1'000'000, PolicySource::built_in}));

@@ -37,8 +37,8 @@ TEST(Units, DurationsAreReadExactly) {
 
 TEST(Units, DurationsThatAreNoneAreRefused) {
     for (const std::string_view text :
-         {"", "s", "3", "-1s", "3 s", "3S", "1.s", ".5s", "1e3s", "1.5ns", "0.0000000001s", "3sx", "3s ",
-          "0x1s", "18446744073709551616ns", "18446744074s", "99999999999999999999999h", "5124096h"}) {
+         {"", "s", "3", "-1s", "3 s", "3S", "1.s", ".5s", "1e3s", "1.5ns", "0.0000000001s", "3sx", "3s ", "0x1s",
+          "18446744073709551616ns", "18446744074s", "99999999999999999999999h", "5124096h"}) {
         EXPECT_FALSE(parse_duration_ns(text)) << text;
     }
 }
@@ -64,10 +64,21 @@ TEST(Units, SizesAreReadExactly) {
 }
 
 TEST(Units, SizesThatAreNoneAreRefused) {
-    for (const std::string_view text : {"", "M", "-1", "64MB", "64m", "64 M", "0.3", "0.0001K",
-                                        "18446744073709551616", "16777216T", "16384P", "1Mi"}) {
+    for (const std::string_view text : {"", "M", "-1", "64MB", "64m", "64 M", "0.3", "0.0001K", "18446744073709551616",
+                                        "16777216T", "16384P", "1Mi"}) {
         EXPECT_FALSE(parse_size_bytes(text)) << text;
     }
+}
+
+TEST(Units, PermissionsAreOctal) {
+    EXPECT_EQ(parse_permissions("0660").value(), 0660U);
+    EXPECT_EQ(parse_permissions("0").value(), 0U);
+    EXPECT_EQ(parse_permissions("777").value(), 0777U);
+    for (const std::string_view text : {"", "-1", "0o660", "8", "1000", "rw", "0660 "}) {
+        EXPECT_FALSE(parse_permissions(text)) << text;
+    }
+    EXPECT_EQ(format_permissions(0600), "0600");
+    EXPECT_EQ(format_permissions(0), "0000");
 }
 
 TEST(Units, WhatIsFormattedReadsBackTheSame) {

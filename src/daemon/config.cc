@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config.hh"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <sched.h>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.hh"
+#include "daemon/toml_value.hh"
+
+namespace sidecore::daemon {
+
+namespace {
+
+using control::DeviceSpec;
+using control::Problem;
+using control::Problems;
+using control::TableReader;
+using control::Value;
+
+void read_daemon(const Value& table, Config& config, Problems& problems) {
+    TableReader reader(table, "daemon", problems);
+    if (std::string socket = control::read_socket_path(reader, "control_socket"); !socket.empty()) {
+        config.control_socket = std::move(socket);
+    }
+    config.control_socket_permissions =
+        reader.permissions("control_socket_permissions").value_or(Config::default_socket_permissions);
+    config.control_socket_group = reader.text("control_socket_group").value_or("");
+    if (const auto name = reader.text("log_level")) {
+        if (const auto level = parse_log_level(*name)) {
+            config.log_level = *level;
+        } else {
+            reader.report("log_level", "log_level: " + level.error().message);
+        }
+    }
+    reader.finish();
+}
+
+/// Finds values that have to differ and do not.
+class Unique {
+public:
+    Unique(std::string_view what, Problems& problems) : what_(what), problems_(problems) {}
+
+    void add(const std::string& value, const std::string& where) {
+        const auto first = std::ranges::find(seen_, value, &std::pair<std::string, std::string>::first);
+        if (first != seen_.end()) {
+            problems_.push_back({where, fmt::format("{} \"{}\" is taken, at {}", what_, value, first->second)});
+        } else if (!value.empty()) {
+            seen_.emplace_back(value, where);
+        }
+    }
+    bool contains(const std::string& value) const {
+        return std::ranges::find(seen_, value, &std::pair<std::string, std::string>::first) != seen_.end();
+    }
+
+private:
+    std::string_view what_;
+    Problems& problems_;
+    std::vector<std::pair<std::string, std::string>> seen_;
+};
+
+/// Where a member of a table is written, or the table if it is not there.
+const std::string& place_of(const Value& table, std::string_view key) {
+    if (const auto* members = std::get_if<Value::Table>(&table.data)) {
+        const auto found = std::ranges::find(*members, key, &Value::Member::key);
+        if (found != members->end()) {
+            return found->value.where;
+        }
+    }
+    return table.where;
+}
+
+WorkerSpec read_worker(const Value& table, Problems& problems) {
+    TableReader reader(table, "worker", problems);
+    WorkerSpec worker;
+    reader.require("name");
+    worker.name = control::read_name(reader, "name");
+    if (const auto cpu = reader.integer("cpu", 0, CPU_SETSIZE - 1)) {
+        worker.cpu = static_cast<std::uint32_t>(*cpu);
+    }
+    reader.finish();
+    return worker;
+}
+
+Config read_config(const Value& root, std::string_view file_name, Problems& problems) {
+    TableReader reader(root, "the configuration", problems);
+    Config config;
+    if (const Value* daemon = reader.table("daemon")) {
+        read_daemon(*daemon, config, problems);
+    }
+    if (const Value* policy = reader.table("policy")) {
+        config.policy = control::read_policy_overrides(*policy, problems);
+    }
+
+    Unique worker_names("the worker name", problems);
+    for (const Value& table : reader.array("worker")) {
+        config.workers.push_back(read_worker(table, problems));
+        worker_names.add(config.workers.back().name, place_of(table, "name"));
+    }
+    if (config.workers.empty()) {
+        config.workers.push_back({"worker0", std::nullopt});
+        worker_names.add("worker0", std::string(file_name));
+    }
+
+    Unique device_names("the device name", problems);
+    Unique sockets("the socket", problems);
+    sockets.add(config.control_socket, "the control socket");
+    for (const Value& table : reader.array("device")) {
+        DeviceSpec device = control::read_device_spec(table, problems);
+        device_names.add(device.name, place_of(table, "name"));
+        sockets.add(device.socket, place_of(table, "socket"));
+        if (device.worker && !worker_names.contains(*device.worker)) {
+            problems.push_back({place_of(table, "worker"), fmt::format("there is no worker \"{}\"", *device.worker)});
+        }
+        config.devices.push_back(std::move(device));
+    }
+    reader.finish();
+    return config;
+}
+
+}  // namespace
+
+tl::expected<Config, Problems> parse_config(std::string_view text, std::string_view file_name) {
+    auto root = parse_toml(text, file_name);
+    if (!root) {
+        return tl::unexpected(Problems{std::move(root).error()});
+    }
+    Problems problems;
+    Config config = read_config(*root, file_name, problems);
+    if (!problems.empty()) {
+        return tl::unexpected(std::move(problems));
+    }
+    return config;
+}
+
+tl::expected<Config, Problems> load_config(const std::string& path) {
+    const auto unreadable = [&path](std::string what) { return tl::unexpected(Problems{{path, std::move(what)}}); };
+    std::ifstream file(path, std::ios::binary);
+    if (!file) {
+        return unreadable(Error::from_errno("cannot be opened").message);
+    }
+    std::string text;
+    std::array<char, 4096> chunk{};
+    do {
+        file.read(chunk.data(), chunk.size());
+        text.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
+    } while (file);
+    if (file.bad()) {
+        return unreadable(Error::from_errno("cannot be read").message);
+    }
+    return parse_config(text, path);
+}
+
+}  // namespace sidecore::daemon

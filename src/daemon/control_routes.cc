@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/control_routes.hh"
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "control/version.hh"
+
+namespace sidecore::daemon {
+
+namespace {
+
+using control::Service;
+
+/// The parts of a path that stand where its pattern has a '*'.
+using Names = std::vector<std::string_view>;
+
+ControlReply ok(const control::Json& json, unsigned status = 200) {
+    return {status, control::to_text(json) + "\n", {}};
+}
+
+template <typename T>
+ControlReply reply(const Result<T>& result, unsigned status = 200) {
+    return result ? ok(control::to_json(*result), status) : error_reply(result.error());
+}
+
+ControlReply show_daemon(Service& service, const Names& /*names*/, std::string_view /*body*/) {
+    return ok(control::to_json(service.daemon()));
+}
+
+ControlReply list_devices(Service& service, const Names& /*names*/, std::string_view /*body*/) {
+    return ok(control::to_json(service.devices()));
+}
+
+ControlReply show_device(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.device(names[0]));
+}
+
+ControlReply add_device(Service& service, const Names& /*names*/, std::string_view body) {
+    const auto spec = control::parse_device_spec(body);
+    return spec ? reply(service.add_device(*spec), 201) : error_reply(spec.error());
+}
+
+ControlReply remove_device(Service& service, const Names& names, std::string_view /*body*/) {
+    const auto removed = service.remove_device(names[0]);
+    return removed ? ControlReply{204, {}, {}} : error_reply(removed.error());
+}
+
+ControlReply resize_device(Service& service, const Names& names, std::string_view body) {
+    const auto request = control::parse_resize_request(body);
+    return request ? reply(service.resize_device(names[0], *request)) : error_reply(request.error());
+}
+
+ControlReply change_policy(Service& service, const control::PolicyTarget& target, std::string_view body) {
+    const auto change = control::parse_policy_change(body);
+    return change ? reply(service.change_policy(target, *change)) : error_reply(change.error());
+}
+
+ControlReply change_daemon_policy(Service& service, const Names& /*names*/, std::string_view body) {
+    return change_policy(service, {}, body);
+}
+
+ControlReply change_device_policy(Service& service, const Names& names, std::string_view body) {
+    return change_policy(service, {std::string(names[0]), std::nullopt}, body);
+}
+
+ControlReply change_queue_policy(Service& service, const Names& names, std::string_view body) {
+    std::uint16_t queue = 0;
+    const char* end = names[1].data() + names[1].size();
+    const auto [rest, error] = std::from_chars(names[1].data(), end, queue);
+    if (error != std::errc{} || rest != end) {
+        return error_reply({ErrorKind::not_found, fmt::format("\"{}\" is no number of a queue", names[1]), 0});
+    }
+    return change_policy(service, {std::string(names[0]), queue}, body);
+}
+
+ControlReply list_workers(Service& service, const Names& /*names*/, std::string_view /*body*/) {
+    return ok(control::to_json(service.workers()));
+}
+
+ControlReply show_statistics(Service& service, const Names& /*names*/, std::string_view /*body*/) {
+    return reply(service.statistics(std::nullopt));
+}
+
+ControlReply show_device_statistics(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.statistics(names[0]));
+}
+
+ControlReply show_version(Service& /*service*/, const Names& /*names*/, std::string_view /*body*/) {
+    return ok({{"name", "sidecore"}, {"version", control::version()}, {"api", "v1"}});
+}
+
+struct Route {
+    std::string_view method;
+    std::string_view path;  // '*': any one part
+    ControlReply (*handle)(Service&, const Names&, std::string_view body);
+};
+
+constexpr std::array<Route, 13> routes{{
+    {"GET", "/v1/version", show_version},
+    {"GET", "/v1/daemon", show_daemon},
+    {"PATCH", "/v1/policy", change_daemon_policy},
+    {"GET", "/v1/devices", list_devices},
+    {"POST", "/v1/devices", add_device},
+    {"GET", "/v1/devices/*", show_device},
+    {"DELETE", "/v1/devices/*", remove_device},
+    {"POST", "/v1/devices/*/resize", resize_device},
+    {"PATCH", "/v1/devices/*/policy", change_device_policy},
+    {"PATCH", "/v1/devices/*/queues/*/policy", change_queue_policy},
+    {"GET", "/v1/devices/*/stats", show_device_statistics},
+    {"GET", "/v1/workers", list_workers},
+    {"GET", "/v1/stats", show_statistics},
+}};
+
+std::string_view take_part(std::string_view& path) {
+    const std::string_view part = path.substr(0, path.find('/'));
+    path.remove_prefix(std::min(part.size() + 1, path.size()));
+    return part;
+}
+
+/// Whether `path` fits `pattern`; the parts at its stars go to `names`.
+bool matches(std::string_view pattern, std::string_view path, Names& names) {
+    names.clear();
+    if (!path.starts_with('/') || path.ends_with('/')) {
+        return false;
+    }
+    path.remove_prefix(1);
+    pattern.remove_prefix(1);
+    while (!pattern.empty() && !path.empty()) {
+        const std::string_view wanted = take_part(pattern);
+        const std::string_view part = take_part(path);
+        if (wanted == "*" && !part.empty()) {
+            names.push_back(part);
+        } else if (wanted != part) {
+            return false;
+        }
+    }
+    return pattern.empty() && path.empty();
+}
+
+constexpr unsigned status_of(ErrorKind kind) {
+    switch (kind) {
+        case ErrorKind::invalid_argument:
+        case ErrorKind::out_of_range:
+            return 400;
+        case ErrorKind::not_found:
+            return 404;
+        case ErrorKind::already_exists:
+            return 409;
+        case ErrorKind::unsupported:
+            return 422;
+        case ErrorKind::timed_out:
+            return 504;
+        case ErrorKind::protocol_violation:
+        case ErrorKind::system:
+        case ErrorKind::closed:
+            break;
+    }
+    return 500;
+}
+
+}  // namespace
+
+ControlReply error_reply(const Error& error) {
+    return {status_of(error.kind), control::to_text(control::to_json(error)) + "\n", {}};
+}
+
+ControlReply answer(Service& service, std::string_view method, std::string_view path, std::string_view body) {
+    Names names;
+    std::vector<std::string_view> allowed;
+    for (const Route& route : routes) {
+        if (!matches(route.path, path, names)) {
+            continue;
+        }
+        if (route.method == method || (route.method == "GET" && method == "HEAD")) {
+            return route.handle(service, names, body);
+        }
+        allowed.push_back(route.method);
+    }
+    if (allowed.empty()) {
+        return error_reply({ErrorKind::not_found, fmt::format("there is nothing at {}", path), 0});
+    }
+    const std::string allow = fmt::format("{}", fmt::join(allowed, ", "));
+    ControlReply reply = error_reply(
+        {ErrorKind::invalid_argument, fmt::format("{} does not have {}; it has {}", path, method, allow), 0});
+    reply.status = 405;
+    reply.allow = allow;
+    return reply;
+}
+
+}  // namespace sidecore::daemon

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/control_server.hh"
+
+#include <array>
+#include <charconv>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <microhttpd.h>
+#include <string_view>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "daemon/control_routes.hh"
+#include "daemon/unix_listener.hh"
+
+namespace sidecore::daemon {
+
+namespace {
+
+/// Of a body that is too large so much is read and thrown away to be able to answer; then the connection is closed.
+constexpr std::size_t max_discarded_bytes = 16 * ControlServer::max_body_bytes;
+
+/// One request on its way in.
+struct Upload {
+    std::string body;
+    std::size_t received_bytes = 0;
+};
+
+ControlReply too_large() {
+    ControlReply reply =
+        error_reply({ErrorKind::invalid_argument,
+                     fmt::format("the body is larger than {} bytes", ControlServer::max_body_bytes), 0});
+    reply.status = MHD_HTTP_CONTENT_TOO_LARGE;
+    return reply;
+}
+
+MHD_Result send(MHD_Connection* connection, ControlReply reply) {
+    MHD_Response* response =
+        MHD_create_response_from_buffer(reply.body.size(), reply.body.data(), MHD_RESPMEM_MUST_COPY);
+    if (response == nullptr) {
+        return MHD_NO;  // out of memory: the connection is closed
+    }
+    if (!reply.body.empty()) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    }
+    if (!reply.allow.empty()) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply.allow.c_str());
+    }
+    const MHD_Result queued = MHD_queue_response(connection, reply.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+bool announces_too_much(MHD_Connection* connection) {
+    const char* text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (text == nullptr) {
+        return false;
+    }
+    std::size_t announced_bytes = 0;
+    const char* end = text + std::strlen(text);
+    const auto [rest, error] = std::from_chars(text, end, announced_bytes);
+    return error != std::errc{} || rest != end || announced_bytes > ControlServer::max_body_bytes;
+}
+
+ControlReply answer_and_log(control::Service& service, std::string_view method, std::string_view path,
+                            std::string_view body) {
+    ControlReply reply = answer(service, method, path, body);
+    const bool changes_something = method != "GET" && method != "HEAD";
+    spdlog::log(changes_something ? spdlog::level::info : spdlog::level::debug, "control: {} {}: {}", method, path,
+                reply.status);
+    return reply;
+}
+
+/// Called by libmicrohttpd once when a request's headers are there, then for each piece of the body, then at its end.
+MHD_Result on_request(void* server, MHD_Connection* connection, const char* path, const char* method,
+                      const char* /*version*/, const char* data, std::size_t* data_bytes, void** state) {
+    if (*state == nullptr) {
+        if (announces_too_much(connection)) {
+            return send(connection, too_large());
+        }
+        *state = new Upload;
+        return MHD_YES;
+    }
+    Upload& upload = *static_cast<Upload*>(*state);
+    if (*data_bytes != 0) {
+        upload.received_bytes += *data_bytes;
+        if (upload.received_bytes <= ControlServer::max_body_bytes) {
+            upload.body.append(data, *data_bytes);
+        }
+        *data_bytes = 0;
+        return upload.received_bytes <= max_discarded_bytes ? MHD_YES : MHD_NO;
+    }
+    if (upload.received_bytes > ControlServer::max_body_bytes) {
+        return send(connection, too_large());
+    }
+    control::Service& service = static_cast<ControlServer*>(server)->service();
+    return send(connection, answer_and_log(service, method, path, upload.body));
+}
+
+void on_completed(void* /*server*/, MHD_Connection* /*connection*/, void** state, MHD_RequestTerminationCode /*code*/) {
+    delete static_cast<Upload*>(*state);
+    *state = nullptr;
+}
+
+/// What libmicrohttpd has to say is about clients that break HTTP or go away in the middle.
+void on_log(void* /*server*/, const char* format, va_list arguments) {
+    std::array<char, 256> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    std::string_view line(text.data());
+    while (line.ends_with('\n')) {
+        line.remove_suffix(1);
+    }
+    spdlog::debug("control: {}", line);
+}
+
+}  // namespace
+
+ControlServer::ControlServer(std::string socket_path, control::Service& service) noexcept
+    : socket_path_(std::move(socket_path)), service_(service) {}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::create(const Options& options, control::Service& service) {
+    std::error_code ignored;  // binding fails if the directory is still missing, and says so
+    std::filesystem::create_directory(std::filesystem::path(options.socket_path).parent_path(), ignored);
+    SIDECORE_TRY_ASSIGN(Fd listener,
+                        listen_unix(options.socket_path, options.socket_permissions, options.socket_group));
+    SIDECORE_TRY(set_nonblocking(listener.get()));
+    std::unique_ptr<ControlServer> server(new ControlServer(options.socket_path, service));
+    const int listening = listener.release();  // libmicrohttpd closes it in the end
+    server->http_ = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, nullptr, nullptr, on_request,
+                                     server.get(), MHD_OPTION_EXTERNAL_LOGGER, on_log, nullptr,  //
+                                     MHD_OPTION_LISTEN_SOCKET, listening,                        //
+                                     MHD_OPTION_CONNECTION_LIMIT, max_connections,               //
+                                     MHD_OPTION_CONNECTION_TIMEOUT, connection_timeout_s,        //
+                                     MHD_OPTION_STRICT_FOR_CLIENT, 1,                            //
+                                     MHD_OPTION_NOTIFY_COMPLETED, on_completed, nullptr, MHD_OPTION_END);
+    if (server->http_ == nullptr) {
+        return failure(ErrorKind::system, "the control server cannot be started");
+    }
+    return server;
+}
+
+ControlServer::~ControlServer() {
+    // First, while nobody else can have taken the path over.
+    ::unlink(socket_path_.c_str());
+    if (http_ != nullptr) {
+        MHD_stop_daemon(http_);
+    }
+}
+
+}  // namespace sidecore::daemon

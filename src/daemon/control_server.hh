@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/error.hh"
+#include "control/service.hh"
+
+struct MHD_Daemon;
+
+namespace sidecore::daemon {
+
+/// Serves the control API: HTTP and JSON on a UNIX socket, in one thread of its own, which also makes all the calls to
+/// the service. Slow or broken clients hold up nobody; idle, the thread sleeps without a time-out.
+///
+/// Thread: create and destroy from one thread. The service outlives the server.
+class ControlServer {
+public:
+    /// A body that is larger gets status 413.
+    static constexpr std::size_t max_body_bytes = 64U << 10U;
+    static constexpr unsigned max_connections = 64;
+    /// A connection on which nothing happens for so long is closed.
+    static constexpr unsigned connection_timeout_s = 30;
+
+    struct Options {
+        std::string socket_path;
+        std::uint32_t socket_permissions = 0600;
+        std::string socket_group;  ///< empty: the process's own
+    };
+
+    /// Makes the last directory of the socket's path if it is missing. Errors: as vhost_user::listen_unix; not_found (no
+    /// such group); system.
+    static Result<std::unique_ptr<ControlServer>> create(const Options& options, control::Service& service);
+
+    /// Lets a request that is being answered finish, then closes everything and removes the socket.
+    ~ControlServer();
+    ControlServer(const ControlServer&) = delete;
+    ControlServer& operator=(const ControlServer&) = delete;
+
+    control::Service& service() noexcept { return service_; }
+
+private:
+    ControlServer(std::string socket_path, control::Service& service) noexcept;
+
+    const std::string socket_path_;
+    control::Service& service_;
+    MHD_Daemon* http_ = nullptr;
+};
+
+}  // namespace sidecore::daemon
