@@ -46,7 +46,7 @@ class Worker {
 public:
     struct Options {
         std::string name = "worker";
-        std::optional<unsigned> cpu;  ///< pinned to this CPU, if given
+        std::optional<unsigned> cpu = std::nullopt;  ///< pinned to this CPU, if given
     };
 
     /// Starts the thread.

@@ -38,9 +38,12 @@ constexpr std::size_t pipe_read_bytes = 4096;
 void Worker::run() {
     read_clock();
     idle_since_ = now_;
-    while (!stopping_) {
+    while (true) {
         if (mailbox_.pending()) {
             run_commands();
+            if (stopping_) {
+                break;
+            }
         }
         bool found = !reaping_.empty() && reap_pass();
         if (!draining_.empty()) {
