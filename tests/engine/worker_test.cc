@@ -245,13 +245,14 @@ TEST_F(WorkerTest, AHeldQueueKeepsItsModeLeavesTheListAndIsResumed) {
 TEST_F(WorkerTest, DetachWaitsForAcceptedIoAndTakesNothingNew) {
     auto& a = attach(with(PolicyKind::never), true);
     a.queue.add(3);
-    ASSERT_TRUE(eventually([&] { return a.queue.served() == 3; }));
+    ASSERT_TRUE(eventually([&] { return a.queue.served() == 3 && a.snapshot().armed; }));
     std::atomic<bool> detached{false};
     std::thread control([&] {
         worker->detach(a.queue);
         detached = true;
     });
-    worker->execute([] {});  // the worker goes on while somebody waits for it
+    ASSERT_TRUE(eventually([&] { return !a.snapshot().armed; }));  // draining has begun
+    worker->execute([] {});                                        // the worker goes on while somebody waits for it
     a.queue.add(1);
     a.queue.finish(2);
     ASSERT_TRUE(eventually([&] { return a.queue.completed() == 2; }));
