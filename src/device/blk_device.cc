@@ -14,8 +14,12 @@ namespace sidecore::device {
 
 namespace {
 
-/// One request's data never needs more than the kernel transfers at once, so this is no limit in practice.
-constexpr std::uint32_t size_max_bytes = 1U << 30U;
+/// Longest data segment that a driver is told to make. SeaBIOS up to 1.16.2 (Debian 12's) keeps size_max * seg_max, in
+/// sectors, in 16 bits, and asks for nothing, for ever, where that comes out as 0: so it has to fit.
+constexpr std::uint32_t size_max_bytes(std::uint16_t seg_max) {
+    constexpr std::uint32_t longest_request = 0xffffU * static_cast<std::uint32_t>(storage::sector_bytes);
+    return std::bit_floor(longest_request / seg_max);
+}
 
 /// Longest range of one discard or write zeroes segment, in sectors: 1 GiB.
 constexpr std::uint32_t max_range_sectors = 1U << 21U;
@@ -88,7 +92,7 @@ blk::Config BlkDevice::config() const noexcept {
     const std::uint64_t discard_sectors = geometry_.discard_granularity_bytes / storage::sector_bytes;
     blk::Config config{};
     config.capacity = shared_.capacity_sectors.load(std::memory_order_relaxed);
-    config.size_max = size_max_bytes;
+    config.size_max = size_max_bytes(options_.seg_max);
     config.seg_max = options_.seg_max;
     config.block_size = geometry_.logical_block_bytes;
     config.physical_block_exponent = static_cast<std::uint8_t>(std::max(physical_exponent - logical_exponent, 0));
