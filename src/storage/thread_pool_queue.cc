@@ -100,11 +100,12 @@ std::size_t ThreadPoolQueue::reap(std::span<BlockRequest*> completed) noexcept {
 }
 
 void ThreadPoolQueue::add_completed(FileThreadPool::Job& job) noexcept {
-    if (completed_.empty()) {
+    completed_.push(job.operation.request());
+    // Before the signal: whoever it wakes finds the count without the mutex.
+    completed_count_.store(completed_.size(), std::memory_order_release);
+    if (completed_.size() == 1) {
         signal_eventfd(completion_.get());
     }
-    completed_.push(job.operation.request());
-    completed_count_.store(completed_.size(), std::memory_order_release);
     job.next = std::exchange(free_, &job);
 }
 
@@ -167,6 +168,7 @@ bool FileThreadPool::start_thread() noexcept {
     bool started = true;
     try {
         threads_.emplace_back([this] { run(); });
+        ::pthread_setname_np(threads_.back().native_handle(), "sidecore-file");
     } catch (const std::system_error&) {
         started = false;
     }
@@ -175,7 +177,6 @@ bool FileThreadPool::start_thread() noexcept {
 }
 
 void FileThreadPool::run() noexcept {
-    ::pthread_setname_np(::pthread_self(), "sidecore-file");
     std::unique_lock lock(mutex_);
     std::byte* const bounce = bounce_buffers_.take();  // for good; there is one for each thread if the I/O is direct
     for (;;) {
