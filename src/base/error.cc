@@ -32,8 +32,7 @@ std::string_view to_string(ErrorKind kind) noexcept {
 }
 
 Error Error::from_errno(std::string_view what, int os_error) {
-    return Error{ErrorKind::system, fmt::format("{}: {}", what, std::generic_category().message(os_error)),
-                 os_error};
+    return Error{ErrorKind::system, fmt::format("{}: {}", what, std::generic_category().message(os_error)), os_error};
 }
 
 Error Error::within(std::string_view what) && {

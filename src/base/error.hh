@@ -71,4 +71,4 @@ inline tl::unexpected<Error> failure_from_errno(std::string_view what, int os_er
     if (!SIDECORE_CONCAT(sidecore_try_, __LINE__)) {                                        \
         return tl::unexpected(std::move(SIDECORE_CONCAT(sidecore_try_, __LINE__)).error()); \
     }                                                                                       \
-    declaration = std::move(*SIDECORE_CONCAT(sidecore_try_, __LINE__))
+    declaration = std::move(*SIDECORE_CONCAT(sidecore_try_, __LINE__))  // NOLINT(bugprone-macro-parentheses)

@@ -51,8 +51,7 @@ bool is_eventfd(int fd) noexcept {
     std::array<char, 64> target{};
     *fmt::format_to_n(path.data(), path.size() - 1, "/proc/self/fd/{}", fd).out = '\0';
     const auto length = ::readlink(path.data(), target.data(), target.size());
-    return length > 0 &&
-           std::string_view(target.data(), static_cast<std::size_t>(length)) == "anon_inode:[eventfd]";
+    return length > 0 && std::string_view(target.data(), static_cast<std::size_t>(length)) == "anon_inode:[eventfd]";
 }
 
 Result<void> set_nonblocking(int fd) {

@@ -12,8 +12,10 @@ template <std::unsigned_integral T>
 class LittleEndian {
 public:
     constexpr LittleEndian() = default;
+    // NOLINTBEGIN(google-explicit-constructor): a field of a wire struct reads and writes like the number it holds
     constexpr LittleEndian(T value) noexcept : stored_(swap(value)) {}
     constexpr operator T() const noexcept { return swap(stored_); }
+    // NOLINTEND(google-explicit-constructor)
 
 private:
     static constexpr T swap(T value) noexcept {
