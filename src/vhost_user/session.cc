@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vhost_user/session.hh"
 
-#include <array>
-#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,24 +18,19 @@ Result<std::unique_ptr<Session>> Session::create(Connection connection, Handler&
                                    protocol_features_bit));
     }
     if (handler.max_queues() < 1 || handler.max_queues() > limits::vrings) {
-        return failure(ErrorKind::invalid_argument,
-                       fmt::format("{}: a device with {} queues, 1 to {} are possible", name,
-                                   handler.max_queues(), limits::vrings));
+        return failure(ErrorKind::invalid_argument, fmt::format("{}: a device with {} queues, 1 to {} are possible",
+                                                                name, handler.max_queues(), limits::vrings));
     }
     return std::unique_ptr<Session>(new Session(std::move(connection), handler, std::move(name)));
 }
 
 Session::Session(Connection connection, Handler& handler, std::string name)
-    : connection_(std::move(connection)),
-      name_(std::move(name)),
-      handler_(handler),
-      vrings_(handler.max_queues()) {}
+    : connection_(std::move(connection)), name_(std::move(name)), handler_(handler), vrings_(handler.max_queues()) {}
 
 Result<void> Session::run() {
     Result<void> result = serve();
     finish();
-    // Whoever is closed by stop() or by the front-end meets it in the middle of a reply, too.
-    if (!result && (stopping_.load() || result.error().kind == ErrorKind::closed)) {
+    if (!result && (stopping_.load() || front_end_gone_)) {
         return {};
     }
     return result;
@@ -50,8 +43,12 @@ void Session::stop() noexcept {
 
 Result<void> Session::serve() {
     for (;;) {
-        SIDECORE_TRY_ASSIGN(Message message, connection_.receive());
-        SIDECORE_TRY(process(message));
+        Result<Message> message = connection_.receive();
+        if (!message) {
+            front_end_gone_ = message.error().kind == ErrorKind::closed;
+            return tl::unexpected(std::move(message).error());
+        }
+        SIDECORE_TRY(process(*message));
     }
 }
 
@@ -60,8 +57,7 @@ void Session::finish() {
         channel_->close();
     }
     if (auto stopped = stop_all_vrings(); !stopped) {
-        spdlog::error("{}: stopping the vrings at the end of the session: {}", name_,
-                      stopped.error().message);
+        spdlog::error("{}: stopping the vrings at the end of the session: {}", name_, stopped.error().message);
     }
 }
 
@@ -89,8 +85,7 @@ Result<Session::Answer> Session::obey(Message& message) {
     const MessageHeader& header = message.header;
     spdlog::debug("{}: {} ({} bytes, {} descriptors{})", name_, describe_request(header.request), header.size,
                   message.fds.size(), header.need_reply() ? ", acknowledgement wanted" : "");
-    SIDECORE_TRY_ASSIGN(const RequestRule* rule,
-                        check_syntax(message, offered_protocol_features, protocol_features_));
+    SIDECORE_TRY_ASSIGN(const RequestRule* rule, check_syntax(message, offered_protocol_features, protocol_features_));
     if (rule->queues == QueueState::any) {
         return dispatch(message);
     }
@@ -100,8 +95,7 @@ Result<Session::Answer> Session::obey(Message& message) {
     }
     Result<Answer> answer = dispatch(message);
     spdlog::debug("{}: {} done in {} us, with queues {}", name_, name_of(rule->request),
-                  (monotonic_ns() - start_ns) / 1000,
-                  rule->queues == QueueState::stopped ? "stopped" : "quiesced");
+                  (monotonic_ns() - start_ns) / 1000, rule->queues == QueueState::stopped ? "stopped" : "quiesced");
     return answer;
 }
 
@@ -177,7 +171,10 @@ Result<Session::Answer> Session::reply(const Message& request, std::span<const s
     // Exactly these flags: QEMU compares the whole word.
     const MessageHeader header{request.header.request, header_flags::version | header_flags::reply,
                                static_cast<std::uint32_t>(payload.size())};
-    SIDECORE_TRY(connection_.send(header, payload));
+    if (auto sent = connection_.send(header, payload); !sent) {
+        front_end_gone_ = sent.error().kind == ErrorKind::closed;
+        return tl::unexpected(std::move(sent).error());
+    }
     return Answer::done;
 }
 

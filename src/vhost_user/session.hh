@@ -46,9 +46,8 @@ namespace sidecore::vhost_user {
 class Session {
 public:
     static constexpr std::uint64_t offered_protocol_features =
-        mask_of({ProtocolFeature::mq, ProtocolFeature::reply_ack, ProtocolFeature::backend_req,
-                 ProtocolFeature::config, ProtocolFeature::reset_device, ProtocolFeature::configure_mem_slots,
-                 ProtocolFeature::status});
+        mask_of({ProtocolFeature::mq, ProtocolFeature::reply_ack, ProtocolFeature::backend_req, ProtocolFeature::config,
+                 ProtocolFeature::reset_device, ProtocolFeature::configure_mem_slots, ProtocolFeature::status});
 
     /// `handler` outlives the session. `name` is for the log. Error: invalid_argument if the handler offers
     /// feature bit 30, which is vhost-user's own, or a number of queues other than 1 to 256.
@@ -95,9 +94,7 @@ private:
     Result<Answer> reply_u64(const Message& request, std::uint64_t value);
     Result<Answer> refuse(const Message& request, Error error);
     bool wants_acknowledgement(const Message& request) const noexcept;
-    bool negotiated(ProtocolFeature feature) const noexcept {
-        return (protocol_features_ & mask_of(feature)) != 0;
-    }
+    bool negotiated(ProtocolFeature feature) const noexcept { return (protocol_features_ & mask_of(feature)) != 0; }
     void finish();
 
     // session_device.cc: features, configuration, status
@@ -140,6 +137,7 @@ private:
 
     // The thread of run()
     Handler& handler_;
+    bool front_end_gone_ = false;
     std::optional<std::uint64_t> features_;  // the driver's choice, without bit 30
     std::uint64_t protocol_features_ = 0;    // negotiated
     std::shared_ptr<const memory::MemoryMap> map_;

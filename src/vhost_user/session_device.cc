@@ -120,6 +120,10 @@ Result<Session::Answer> Session::set_status(const Message& message) {
         SIDECORE_TRY(stop_all_vrings());
     }
     SIDECORE_TRY(handler_.set_status(static_cast<std::uint8_t>(status)));
+    if (status == 0) {
+        // The handler has forgotten the driver's choice; QEMU sends the same one again when the driver comes back.
+        features_.reset();
+    }
     return Answer::done;
 }
 
