@@ -20,6 +20,7 @@ constexpr std::uint64_t max_path_bytes = 4095;
 constexpr std::uint64_t max_socket_path_bytes = sizeof(sockaddr_un::sun_path) - 1;
 constexpr std::uint64_t min_retry_interval_ns = 1'000'000;
 constexpr std::uint64_t max_retry_interval_ns = 3'600'000'000'000;
+constexpr std::uint64_t max_storage_threads = 256;
 constexpr std::uint64_t max_turn_budget = 32768;
 
 constexpr std::array<std::string_view, 1> device_types{"blk"};
@@ -62,15 +63,22 @@ StorageSpec read_storage(const Value& table, Problems& problems) {
     }
     storage.direct = reader.boolean("direct").value_or(false);
     storage.engine = static_cast<FileEngine>(reader.choice("engine", file_engines).value_or(0));
+    if (const auto threads = reader.integer("threads", 1, max_storage_threads)) {
+        storage.threads = static_cast<std::uint32_t>(*threads);
+    }
     if (kind && storage.kind == StorageKind::file) {
         reader.require("path");
         refuse(reader, "size", "kind = \"file\", where the file gives it");
+        if (storage.engine == FileEngine::io_uring) {
+            refuse(reader, "threads", "engine = \"io_uring\"");
+        }
     } else if (kind) {
         const std::string choice = fmt::format("kind = \"{}\"", to_string(storage.kind));
         reader.require("size");
         refuse(reader, "path", choice);
         refuse(reader, "direct", choice);
         refuse(reader, "engine", choice);
+        refuse(reader, "threads", choice);
     }
     reader.finish();
     return storage;
@@ -147,7 +155,7 @@ std::string_view to_string(SocketMode mode) noexcept {
 DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     TableReader reader(table, "device", problems);
     DeviceSpec spec;
-    for (const std::string_view key : {"name", "type", "socket", "storage"}) {
+    for (const std::string_view key : {"name", "socket", "storage"}) {
         reader.require(key);
     }
     spec.name = read_name(reader, "name");
@@ -213,6 +221,9 @@ Json storage_to_json(const StorageSpec& storage) {
     }
     if (storage.engine != FileEngine::automatic) {
         json["engine"] = to_string(storage.engine);
+    }
+    if (storage.threads) {
+        json["threads"] = *storage.threads;
     }
     return json;
 }

@@ -40,6 +40,7 @@ struct StorageSpec {
     std::uint64_t size_bytes = 0;  ///< null, memory: a multiple of 512; file: always 0, the file has a size
     bool direct = false;           ///< file: past the page cache
     FileEngine engine = FileEngine::automatic;  ///< file
+    std::optional<std::uint32_t> threads;       ///< file, engine not io_uring: how many at most
 
     friend bool operator==(const StorageSpec&, const StorageSpec&) = default;
 };

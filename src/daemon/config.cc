@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/log.hh"
 #include "daemon/toml_value.hh"
@@ -53,9 +54,6 @@ public:
             seen_.emplace_back(value, where);
         }
     }
-    bool contains(const std::string& value) const {
-        return std::ranges::find(seen_, value, &std::pair<std::string, std::string>::first) != seen_.end();
-    }
 
 private:
     std::string_view what_;
@@ -86,7 +84,34 @@ WorkerSpec read_worker(const Value& table, Problems& problems) {
     return worker;
 }
 
-Config read_config(const Value& root, std::string_view file_name, Problems& problems) {
+void check_worker(const Value& table, const std::vector<WorkerSpec>& workers, Problems& problems) {
+    TableReader reader(table, "device", problems);
+    const Value* value = reader.find("worker");
+    const std::string* name = value != nullptr ? std::get_if<std::string>(&value->data) : nullptr;
+    if (name != nullptr && std::ranges::find(workers, *name, &WorkerSpec::name) == workers.end()) {
+        std::vector<std::string_view> names;
+        for (const WorkerSpec& worker : workers) {
+            names.push_back(worker.name);
+        }
+        reader.report("worker", fmt::format("there is no worker \"{}\"; there are {}", *name, fmt::join(names, ", ")));
+    }
+}
+
+/// The workers that a device and its queues name have to exist.
+void check_workers(const Value& device, const std::vector<WorkerSpec>& workers, Problems& problems) {
+    if (!std::holds_alternative<Value::Table>(device.data)) {
+        return;
+    }
+    check_worker(device, workers, problems);
+    Problems reported_before;
+    for (const Value& queue : TableReader(device, "device", reported_before).array("queue")) {
+        if (std::holds_alternative<Value::Table>(queue.data)) {
+            check_worker(queue, workers, problems);
+        }
+    }
+}
+
+Config read_config(const Value& root, Problems& problems) {
     TableReader reader(root, "the configuration", problems);
     Config config;
     if (const Value* daemon = reader.table("daemon")) {
@@ -103,7 +128,6 @@ Config read_config(const Value& root, std::string_view file_name, Problems& prob
     }
     if (config.workers.empty()) {
         config.workers.push_back({"worker0", std::nullopt});
-        worker_names.add("worker0", std::string(file_name));
     }
 
     Unique device_names("the device name", problems);
@@ -113,9 +137,7 @@ Config read_config(const Value& root, std::string_view file_name, Problems& prob
         DeviceSpec device = control::read_device_spec(table, problems);
         device_names.add(device.name, place_of(table, "name"));
         sockets.add(device.socket, place_of(table, "socket"));
-        if (device.worker && !worker_names.contains(*device.worker)) {
-            problems.push_back({place_of(table, "worker"), fmt::format("there is no worker \"{}\"", *device.worker)});
-        }
+        check_workers(table, config.workers, problems);
         config.devices.push_back(std::move(device));
     }
     reader.finish();
@@ -130,7 +152,7 @@ tl::expected<Config, Problems> parse_config(std::string_view text, std::string_v
         return tl::unexpected(Problems{std::move(root).error()});
     }
     Problems problems;
-    Config config = read_config(*root, file_name, problems);
+    Config config = read_config(*root, problems);
     if (!problems.empty()) {
         return tl::unexpected(std::move(problems));
     }

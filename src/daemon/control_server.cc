@@ -68,15 +68,6 @@ bool announces_too_much(MHD_Connection* connection) {
     return error != std::errc{} || rest != end || announced_bytes > ControlServer::max_body_bytes;
 }
 
-ControlReply answer_and_log(control::Service& service, std::string_view method, std::string_view path,
-                            std::string_view body) {
-    ControlReply reply = answer(service, method, path, body);
-    const bool changes_something = method != "GET" && method != "HEAD";
-    spdlog::log(changes_something ? spdlog::level::info : spdlog::level::debug, "control: {} {}: {}", method, path,
-                reply.status);
-    return reply;
-}
-
 /// Called by libmicrohttpd once when a request's headers are there, then for each piece of the body, then at its end.
 MHD_Result on_request(void* server, MHD_Connection* connection, const char* path, const char* method,
                       const char* /*version*/, const char* data, std::size_t* data_bytes, void** state) {
@@ -99,8 +90,9 @@ MHD_Result on_request(void* server, MHD_Connection* connection, const char* path
     if (upload.received_bytes > ControlServer::max_body_bytes) {
         return send(connection, too_large());
     }
-    control::Service& service = static_cast<ControlServer*>(server)->service();
-    return send(connection, answer_and_log(service, method, path, upload.body));
+    ControlReply reply = answer(static_cast<ControlServer*>(server)->service(), method, path, upload.body);
+    spdlog::debug("control: {} {}: {}", method, path, reply.status);
+    return send(connection, std::move(reply));
 }
 
 void on_completed(void* /*server*/, MHD_Connection* /*connection*/, void** state, MHD_RequestTerminationCode /*code*/) {

@@ -26,8 +26,8 @@ std::string error_of(std::string_view body) {
 }
 
 TEST(DeviceSpec, HasDefaultsForAllButTheEssential) {
-    const auto spec = parse_device_spec(
-        R"({"name": "disk0", "type": "blk", "socket": "/run/d", "storage": {"kind": "file", "path": "/d.img"}})");
+    const auto spec =
+        parse_device_spec(R"({"name": "disk0", "socket": "/run/d", "storage": {"kind": "file", "path": "/d.img"}})");
     ASSERT_TRUE(spec) << spec.error().message;
     DeviceSpec expected;
     expected.name = "disk0";
@@ -35,6 +35,7 @@ TEST(DeviceSpec, HasDefaultsForAllButTheEssential) {
     expected.storage.kind = StorageKind::file;
     expected.storage.path = "/d.img";
     EXPECT_EQ(*spec, expected);
+    EXPECT_EQ(spec->type, "blk");
     EXPECT_EQ(spec->queues, 1);
     EXPECT_EQ(spec->mode, SocketMode::listen);
 }
@@ -50,7 +51,7 @@ TEST(DeviceSpec, RoundTripsInFull) {
     spec.serial = "serial of 20 letters";
     spec.worker = "io0";
     spec.turn_budget = 32;
-    spec.storage = {StorageKind::file, "/dev/vg/disk1", 0, true, FileEngine::threads};
+    spec.storage = {StorageKind::file, "/dev/vg/disk1", 0, true, FileEngine::threads, 8};
     spec.policy = {"rate", 8, 1'000'000'000, 500'000};
     spec.queue_specs = {{0, "io1", {"always", {}, {}, {}}}, {63, {}, {}}};
     EXPECT_EQ(parse_device_spec(to_text(to_json(spec))).value(), spec);
@@ -59,13 +60,13 @@ TEST(DeviceSpec, RoundTripsInFull) {
     spec.retry_interval_ns = DeviceSpec::default_retry_interval_ns;
     spec.socket_permissions = 0660;
     spec.socket_group = "kvm";
-    spec.storage = {StorageKind::memory, "", 64U << 20U, false, FileEngine::automatic};
+    spec.storage = {StorageKind::memory, "", 64U << 20U, false, FileEngine::automatic, {}};
     EXPECT_EQ(parse_device_spec(to_text(to_json(spec))).value(), spec);
 }
 
 TEST(DeviceSpec, SaysWhatIsMissing) {
     EXPECT_EQ(error_of("{}"),
-              "request: device needs the key \"name\"; request: device needs the key \"type\"; "
+              "request: device needs the key \"name\"; "
               "request: device needs the key \"socket\"; request: device needs the key \"storage\"");
     EXPECT_EQ(error_of(device_with("storage", R"({"kind": "file"})")), "storage: storage needs the key \"path\"");
     EXPECT_EQ(error_of(device_with("storage", R"({"kind": "null"})")), "storage: storage needs the key \"size\"");
@@ -136,6 +137,10 @@ TEST(DeviceSpec, RefusesImpossibleStorage) {
            "storage.engine: engine means nothing for kind = \"memory\"");
     expect(R"({"kind": "file", "path": "/x", "size": 512})",
            "storage.size: size means nothing for kind = \"file\", where the file gives it");
+    expect(R"({"kind": "file", "path": "/x", "threads": 0})",
+           "storage.threads: threads cannot be 0; allowed are 1 to 256");
+    expect(R"({"kind": "file", "path": "/x", "engine": "io_uring", "threads": 1})",
+           "storage.threads: threads means nothing for engine = \"io_uring\"");
     expect(R"({"kind": "file", "path": "x"})", "storage.path: path has to be an absolute path");
     expect(R"({"kind": "file", "path": "/x", "engine": "aio"})",
            "storage.engine: engine cannot be \"aio\"; allowed are \"auto\", \"io_uring\", \"threads\"");

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hh"
+
+#include <chrono>
+#include <cstdio>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cli/render.hh"
+#include "control/device_spec.hh"
+#include "control/info.hh"
+#include "control/version.hh"
+
+namespace sidecore::cli {
+
+namespace {
+
+/// The path of a device, whose name has to be one that fits into a path.
+Result<std::string> device_path(const std::string& name) {
+    if (!control::is_valid_name(name)) {
+        return failure(ErrorKind::not_found, fmt::format("there is no device \"{}\"", name));
+    }
+    return fmt::format("/v1/devices/{}", name);
+}
+
+void print_text(std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+}
+
+Result<control::PolicyInfo> parse_policy(std::string_view body) {
+    SIDECORE_TRY_ASSIGN(const control::Value value, control::parse_json(body, "reply"));
+    control::Problems problems;
+    control::PolicyInfo policy = control::read_policy_info(value, problems);
+    if (!problems.empty()) {
+        return tl::unexpected(control::to_error(problems));
+    }
+    return policy;
+}
+
+}  // namespace
+
+template <typename T>
+Result<void> Commands::print(const Result<std::string>& body, Result<T> (*parse)(std::string_view),
+                             std::string (*render)(const T&)) {
+    if (!body) {
+        return tl::unexpected(body.error());
+    }
+    if (json_) {
+        print_text(*body);
+        return {};
+    }
+    SIDECORE_TRY_ASSIGN(const T content, parse(*body));
+    print_text(render(content));
+    return {};
+}
+
+Result<void> Commands::add(const control::Json& device) {
+    return print(client_.request("POST", "/v1/devices", control::to_text(device)), control::parse_device_info,
+                 render_device);
+}
+
+Result<void> Commands::remove(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+        SIDECORE_TRY_ASSIGN(const std::string path, device_path(name));
+        SIDECORE_TRY(client_.request("DELETE", path));
+    }
+    return {};
+}
+
+Result<void> Commands::resize(const std::string& name, const std::string& size) {
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(name));
+    control::Json request = control::Json::object();
+    if (!size.empty()) {
+        request["size"] = size;
+    }
+    return print(client_.request("POST", path + "/resize", control::to_text(request)), control::parse_device_info,
+                 render_device);
+}
+
+Result<void> Commands::list() {
+    return print(client_.request("GET", "/v1/devices"), control::parse_device_list, render_devices);
+}
+
+Result<void> Commands::show(const std::string& name, bool counters) {
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(name));
+    return print(client_.request("GET", path), control::parse_device_info, counters ? render_counters : render_device);
+}
+
+Result<void> Commands::show_daemon() {
+    return print(client_.request("GET", "/v1/daemon"), control::parse_daemon_info, render_daemon);
+}
+
+Result<void> Commands::workers() {
+    return print(client_.request("GET", "/v1/workers"), control::parse_worker_list, render_workers);
+}
+
+Result<void> Commands::version() {
+    SIDECORE_TRY_ASSIGN(const std::string body, client_.request("GET", "/v1/version"));
+    if (json_) {
+        print_text(body);
+        return {};
+    }
+    SIDECORE_TRY_ASSIGN(const control::Value value, control::parse_json(body, "reply"));
+    control::Problems problems;
+    control::TableReader reader(value, "version", problems, control::TableReader::Unknown::ignore);
+    reader.require("version");
+    const std::string version = reader.text("version").value_or("");
+    if (!problems.empty()) {
+        return tl::unexpected(control::to_error(problems));
+    }
+    print_text(fmt::format("command {}, daemon {}\n", control::version(), version));
+    return {};
+}
+
+Result<void> Commands::set(const control::Json& policy, const std::optional<std::string>& device,
+                           std::optional<std::uint32_t> queue) {
+    std::string path = "/v1";
+    if (device) {
+        SIDECORE_TRY_ASSIGN(path, device_path(*device));
+    }
+    if (queue) {
+        path += fmt::format("/queues/{}", *queue);
+    }
+    return print(client_.request("PATCH", path + "/policy", control::to_text(policy)), parse_policy, render_policy);
+}
+
+Result<void> Commands::stats(const std::optional<std::string>& device, std::optional<double> interval_s,
+                             std::uint64_t count) {
+    std::string path = "/v1";
+    if (device) {
+        SIDECORE_TRY_ASSIGN(path, device_path(*device));
+    }
+    path += "/stats";
+    if (interval_s) {
+        return watch(path, *interval_s, count);
+    }
+    return print(client_.request("GET", path), control::parse_statistics, render_totals);
+}
+
+Result<void> Commands::watch(const std::string& path, double interval_s, std::uint64_t count) {
+    const auto interval =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(interval_s));
+    // From a fixed start, so that the time that asking takes does not add up.
+    auto next = std::chrono::steady_clock::now();
+    std::optional<control::Statistics> before;
+    for (std::uint64_t shown = 0; count == 0 || shown < count;) {
+        SIDECORE_TRY_ASSIGN(const std::string body, client_.request("GET", path));
+        SIDECORE_TRY_ASSIGN(control::Statistics now, control::parse_statistics(body));
+        if (json_) {
+            print_text(body);  // one line
+            ++shown;
+        } else if (before) {
+            print_text((shown == 0 ? "" : "\n") + render_rates(*before, now));
+            ++shown;
+        }
+        before = std::move(now);
+        if (count == 0 || shown < count) {
+            next += interval;
+            std::this_thread::sleep_until(next);
+        }
+    }
+    return {};
+}
+
+}  // namespace sidecore::cli

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hh"
+#include "cli/requests.hh"
+#include "control/http_client.hh"
+
+namespace sidecore::cli {
+
+/// What the subcommands do, once their arguments are read: ask the daemon, print to standard output.
+/// With `json` they print what the daemon said instead of tables.
+///
+/// Thread: one.
+class Commands {
+public:
+    Commands(control::HttpClient client, bool json) : client_(std::move(client)), json_(json) {}
+
+    Result<void> add(const control::Json& device);
+    Result<void> remove(const std::vector<std::string>& names);
+    Result<void> resize(const std::string& name, const std::string& size);
+    Result<void> list();
+    Result<void> show(const std::string& name, bool counters);
+    Result<void> show_daemon();
+    Result<void> workers();
+    Result<void> version();
+
+    /// For the daemon, a device, or one of its queues.
+    Result<void> set(const control::Json& policy, const std::optional<std::string>& device,
+                     std::optional<std::uint32_t> queue);
+
+    /// Totals, or, every `interval_s`, what has happened since; `count` times, for ever if it is 0.
+    Result<void> stats(const std::optional<std::string>& device, std::optional<double> interval_s, std::uint64_t count);
+
+private:
+    template <typename T>
+    Result<void> print(const Result<std::string>& body, Result<T> (*parse)(std::string_view),
+                       std::string (*render)(const T&));
+    Result<void> watch(const std::string& path, double interval_s, std::uint64_t count);
+
+    control::HttpClient client_;
+    bool json_;
+};
+
+}  // namespace sidecore::cli

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// sidecore: asks a running sidecored, or starts one disk by itself.
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/commands.hh"
+#include "cli/requests.hh"
+#include "cli/table.hh"
+#include "control/http_client.hh"
+#include "control/version.hh"
+
+namespace sidecore::cli {
+namespace {
+
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+constexpr double min_interval_s = 0.01;
+constexpr double max_interval_s = 86400;
+
+struct Arguments {
+    std::string socket = "/run/sidecore/control.sock";
+    bool json = false;
+    AddArguments add;
+    std::string add_from;
+    std::string name;  // of a device: show, resize
+    std::vector<std::string> names;
+    std::string size;
+    bool counters = false;
+    std::vector<std::string> policy_words;
+    std::optional<std::string> device;
+    std::optional<std::uint32_t> queue;
+    std::optional<double> interval_s;
+    std::uint64_t count = 0;
+};
+
+int fail(const Error& error, int status = exit_failure) {
+    fmt::print(stderr, "sidecore: {}\n", printable(error.message));
+    return status;
+}
+
+/// A mistake of the caller's that no daemon is needed to see.
+struct UsageError {
+    Error error;
+};
+
+template <typename T>
+T or_usage_error(Result<T> result) {
+    if (!result) {
+        throw UsageError{std::move(result).error()};
+    }
+    return std::move(*result);
+}
+
+Result<control::Json> read_json_file(const std::string& path) {
+    std::ifstream file;
+    if (path != "-") {
+        file.open(path);
+        if (!file) {
+            return failure_from_errno(path);
+        }
+    }
+    std::istream& in = path == "-" ? std::cin : file;
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    control::Json json = control::Json::parse(text, nullptr, false);
+    if (json.is_discarded()) {
+        return failure(ErrorKind::invalid_argument, fmt::format("{}: no JSON", path));
+    }
+    return json;
+}
+
+/// What one subcommand does after everything has been parsed.
+using Action = std::function<Result<void>(Commands&)>;
+
+void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
+    CLI::App* command = app.add_subcommand("add", "Add a device");
+    AddArguments& add = arguments.add;
+    command->add_option("NAME", add.name, "Name of the device");
+    command->add_option("SETTING", add.policy_words, "Its policy, as for `set`");
+    command->add_option("--from", arguments.add_from, "Read the whole device as JSON from a file, - for standard input")
+        ->type_name("FILE");
+    const auto text = [command](const char* option, std::string& value, const char* type, const char* help) {
+        command->add_option(option, value, help)->type_name(type);
+    };
+    const auto number = [command](const char* option, std::optional<std::uint64_t>& value, const char* help) {
+        command->add_option(option, value, help)->type_name("N");
+    };
+    text("--socket-path", add.socket_path, "PATH", "vhost-user socket");
+    command->add_flag("--connect", add.connect, "Connect to the socket instead of listening at it");
+    text("--retry-interval", add.retry_interval, "TIME", "With --connect: between attempts (1s)");
+    text("--socket-permissions", add.socket_permissions, "MODE", "Who may connect, in octal (0600)");
+    text("--socket-group", add.socket_group, "GROUP", "Group of the socket");
+    text("--blk-file", add.file, "PATH", "Serve this file or block device");
+    text("--memory-size", add.memory_size, "SIZE", "Serve the daemon's memory");
+    text("--null-size", add.null_size, "SIZE", "Serve zeroes, forget writes");
+    command->add_flag("--direct", add.direct, "Go past the host's page cache (O_DIRECT)");
+    text("--engine", add.engine, "NAME", "auto, io_uring or threads");
+    number("--threads", add.threads, "How many threads do a file's I/O where io_uring does not");
+    command->add_flag("--read-only", add.read_only, "Refuse writes");
+    text("--serial", add.serial, "TEXT", "Serial number, at most 20 characters");
+    number("--num-queues", add.queues, "Queues that the driver may have, 1 to 64");
+    text("--worker", add.worker, "NAME", "Worker that serves it (the one with the fewest queues)");
+    number("--turn-budget", add.turn_budget, "Requests that one turn of a queue may take");
+    command->callback([&arguments, &action] {
+        control::Json device = or_usage_error(arguments.add_from.empty() ? device_from_arguments(arguments.add)
+                                                                         : read_json_file(arguments.add_from));
+        action = [device = std::move(device)](Commands& commands) { return commands.add(device); };
+    });
+}
+
+void declare_set(CLI::App& app, Arguments& arguments, Action& action) {
+    CLI::App* command =
+        app.add_subcommand("set",
+                           "Change the policy of the daemon, a device or a queue:\n"
+                           "policy=never|always|rate  poll_start_rate=N  poll_stop_idle=TIME  tick=TIME\n"
+                           "KEY=inherit gives a setting back to the level above");
+    command->add_option("SETTING", arguments.policy_words, "KEY=VALUE")->required();
+    CLI::Option* device = command->add_option("--device", arguments.device, "Of this device")->type_name("NAME");
+    command->add_option("--queue", arguments.queue, "Of this queue of the device")->type_name("N")->needs(device);
+    command->callback([&arguments, &action] {
+        control::Json policy = or_usage_error(policy_from_words(arguments.policy_words));
+        action = [&arguments, policy = std::move(policy)](Commands& commands) {
+            return commands.set(policy, arguments.device, arguments.queue);
+        };
+    });
+}
+
+void declare_stats(CLI::App& app, Arguments& arguments, Action& action) {
+    CLI::App* command = app.add_subcommand("stats", "Show what queues and workers have done, or do");
+    command->add_option("DEVICE", arguments.device, "Of one device only");
+    CLI::Option* watch =
+        command->add_option("--watch", arguments.interval_s, "Show rates, again and again after so many seconds")
+            ->type_name("SECONDS")
+            ->check(CLI::Range(min_interval_s, max_interval_s));
+    command->add_option("--count", arguments.count, "With --watch: so many times")->type_name("N")->needs(watch);
+    command->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) {
+            return commands.stats(arguments.device, arguments.interval_s, arguments.count);
+        };
+    });
+}
+
+void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
+    app.add_subcommand("list", "List the devices")->callback([&action] { action = &Commands::list; });
+    app.add_subcommand("workers", "List the workers")->callback([&action] { action = &Commands::workers; });
+    app.add_subcommand("version", "Show the versions of command and daemon")->callback([&action] {
+        action = &Commands::version;
+    });
+
+    CLI::App* show = app.add_subcommand("show", "Show all about a device, or the daemon");
+    CLI::Option* shown = show->add_option("DEVICE", arguments.name, "Name of the device; without one: the daemon");
+    show->add_flag("--counters", arguments.counters, "Every counter of every queue")->needs(shown);
+    show->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) {
+            return arguments.name.empty() ? commands.show_daemon() : commands.show(arguments.name, arguments.counters);
+        };
+    });
+
+    CLI::App* resize = app.add_subcommand("resize", "Resize a device; the guest is told");
+    resize->add_option("DEVICE", arguments.name, "Name of the device")->required();
+    resize->add_option("SIZE", arguments.size, "New size, like 20GiB; without one: the size that its file has now");
+    resize->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.resize(arguments.name, arguments.size); };
+    });
+
+    CLI::App* remove = app.add_subcommand("remove", "Remove devices, after their accepted I/O is finished");
+    remove->add_option("DEVICE", arguments.names, "Names of the devices")->required();
+    remove->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.remove(arguments.names); };
+    });
+}
+
+/// Becomes sidecore-blk, which lies beside this program or in the PATH. Returns only if that fails.
+int become_blk(char** arguments) {
+    constexpr const char* program = "sidecore-blk";
+    std::error_code error;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+    const std::string beside = self.parent_path() / program;
+    ::execv(beside.c_str(), arguments);
+    ::execvp(program, arguments);
+    return fail(Error::from_errno(fmt::format("starting {}", program)));
+}
+
+int run(int argc, char** argv) {
+    if (argc > 1 && std::string_view(argv[1]) == "blk") {
+        return become_blk(argv + 1);
+    }
+    Arguments arguments;
+    Action action;
+    CLI::App app("Manages the devices of a running sidecored.", "sidecore");
+    app.set_version_flag("--version", fmt::format("sidecore {}", control::version()));
+    app.add_option("--socket,--control-socket", arguments.socket, "The daemon's control socket")
+        ->type_name("PATH")
+        ->envname("SIDECORE_SOCKET")
+        ->capture_default_str();
+    app.add_flag("--json", arguments.json, "Print the daemon's reply as it is");
+    app.require_subcommand(1);
+    app.fallthrough();
+    app.footer("sidecore blk starts one disk by itself, without a daemon: see sidecore blk --help");
+    declare_simple(app, arguments, action);
+    declare_add(app, arguments, action);
+    declare_set(app, arguments, action);
+    declare_stats(app, arguments, action);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? EXIT_SUCCESS : exit_usage;
+    } catch (const UsageError& usage) {
+        return fail(usage.error, exit_usage);
+    }
+    auto client = control::HttpClient::create(arguments.socket);
+    if (!client) {
+        return fail(client.error());
+    }
+    Commands commands(std::move(*client), arguments.json);
+    const auto done = action(commands);
+    return done ? EXIT_SUCCESS : fail(done.error());
+}
+
+}  // namespace
+}  // namespace sidecore::cli
+
+int main(int argc, char** argv) {
+    return sidecore::cli::run(argc, argv);
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/info.hh"
+#include "control/policy.hh"
+
+namespace sidecore::cli {
+
+// What the daemon says, for people. All end with a newline.
+
+std::string render_daemon(const control::DaemonInfo& daemon);
+std::string render_devices(const std::vector<control::DeviceInfo>& devices);
+std::string render_device(const control::DeviceInfo& device);
+std::string render_workers(const std::vector<control::WorkerInfo>& workers);
+std::string render_policy(const control::PolicyInfo& policy);
+
+/// Every counter of every queue.
+std::string render_counters(const control::DeviceInfo& device);
+
+/// What has been counted since the daemon's start.
+std::string render_totals(const control::Statistics& statistics);
+
+/// What happened per second between two moments. Queues and workers that were not there at the first are counted from
+/// zero.
+std::string render_rates(const control::Statistics& before, const control::Statistics& after);
+
+}  // namespace sidecore::cli

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/served_device.hh"
+
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "base/clock.hh"
+#include "daemon/unix_listener.hh"
+#include "engine/statistics.hh"
+#include "storage/factory.hh"
+
+namespace sidecore::daemon {
+
+namespace {
+
+using control::PolicySource;
+
+storage::StorageSpec to_storage(const control::DeviceSpec& spec) {
+    const control::StorageSpec& from = spec.storage;
+    storage::StorageSpec storage;
+    storage.read_only = spec.read_only;
+    switch (from.kind) {
+        case control::StorageKind::null:
+            storage.kind = storage::StorageKind::null;
+            storage.size_bytes = from.size_bytes;
+            break;
+        case control::StorageKind::memory:
+            storage.kind = storage::StorageKind::memory;
+            storage.size_bytes = from.size_bytes;
+            break;
+        case control::StorageKind::file:
+            storage.kind = storage::StorageKind::file;
+            storage.path = from.path;
+            storage.direct = from.direct;
+            storage.threads = from.threads;
+            switch (from.engine) {
+                case control::FileEngine::automatic:
+                    storage.engine = storage::FileEngine::automatic;
+                    break;
+                case control::FileEngine::io_uring:
+                    storage.engine = storage::FileEngine::io_uring;
+                    break;
+                case control::FileEngine::threads:
+                    storage.engine = storage::FileEngine::threads;
+                    break;
+            }
+            break;
+    }
+    return storage;
+}
+
+/// The serial as the driver sees it.
+std::string serial_of(const control::DeviceSpec& spec) {
+    return spec.serial.empty() ? spec.name.substr(0, control::DeviceSpec::max_serial_bytes) : spec.serial;
+}
+
+control::Counters to_counters(const engine::QueueSnapshot& snapshot) {
+#define SIDECORE_NAME_AND_VALUE(name) {#name, snapshot.name},
+    return {SIDECORE_QUEUE_COUNTERS(SIDECORE_NAME_AND_VALUE)};
+#undef SIDECORE_NAME_AND_VALUE
+}
+
+control::QueueInfo to_info(const endpoint::QueueInfo& queue, std::uint64_t now_ns) {
+    const engine::QueueSnapshot& snapshot = queue.counters;
+    control::QueueInfo info;
+    info.size = queue.size;
+    info.worker = queue.worker;
+    info.attached = snapshot.attached;
+    info.mode = engine::to_string(snapshot.mode);
+    // The worker may have written it after the clock was read.
+    const bool known = snapshot.attached && snapshot.mode_since_ns != 0 && snapshot.mode_since_ns < now_ns;
+    info.mode_age_ns = known ? now_ns - snapshot.mode_since_ns : 0;
+    info.listed = snapshot.listed;
+    info.held = snapshot.held;
+    info.armed = snapshot.armed;
+    info.broken = snapshot.broken;
+    info.counters = to_counters(snapshot);
+    return info;
+}
+
+std::string_view state_of(const endpoint::Info& info) {
+    if (!info.connected) {
+        return "waiting";
+    }
+    for (const endpoint::QueueInfo& queue : info.queues) {
+        if (queue.counters.attached) {
+            return "running";
+        }
+    }
+    return "connected";
+}
+
+}  // namespace
+
+control::PolicyInfo built_in_policy() {
+    const engine::PolicySettings settings;
+    return {{std::string(engine::to_string(settings.kind))},
+            {settings.poll_start_rate},
+            {settings.poll_stop_idle_ns},
+            {settings.tick_ns}};
+}
+
+engine::PolicySettings to_engine(const control::PolicyInfo& policy) {
+    engine::PolicySettings settings;
+    settings.kind = engine::parse_policy_kind(policy.kind.value).value_or(settings.kind);
+    settings.poll_start_rate = policy.poll_start_rate.value;
+    settings.poll_stop_idle_ns = policy.poll_stop_idle_ns.value;
+    settings.tick_ns = policy.tick_ns.value;
+    return settings;
+}
+
+ServedDevice::ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::PolicyInfo above)
+    : spec_(std::move(spec)), workers_(std::move(workers)), above_(std::move(above)), queue_policies_(spec_.queues) {
+    for (const control::QueueSpec& queue : spec_.queue_specs) {
+        queue_policies_.at(queue.index) = queue.policy;
+    }
+}
+
+Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::DeviceSpec& spec,
+                                                           std::vector<engine::Worker*> workers,
+                                                           const control::PolicyInfo& above, Given given) {
+    const auto within = [&spec](Error error) { return tl::unexpected(std::move(error).within(spec.name)); };
+    auto backend = storage::open_storage(to_storage(spec));
+    if (!backend) {
+        return within(std::move(backend).error());
+    }
+    device::BlkDevice::Options disk_options;
+    disk_options.name = spec.name;
+    disk_options.queues = spec.queues;
+    disk_options.read_only = spec.read_only;
+    disk_options.serial = serial_of(spec);
+    auto disk = device::BlkDevice::create(std::move(*backend), std::move(disk_options));
+    if (!disk) {
+        return within(std::move(disk).error());
+    }
+    std::unique_ptr<ServedDevice> device(new ServedDevice(spec, std::move(workers), above));
+    device->disk_ = disk->get();
+
+    endpoint::Options options;
+    options.name = spec.name;
+    options.socket = spec.socket;
+    options.role = spec.mode == control::SocketMode::listen ? endpoint::Role::listen : endpoint::Role::connect;
+    options.retry_interval_ns = spec.retry_interval_ns;
+    options.given = std::move(given.socket);
+    options.on_ended = std::move(given.on_ended);
+    if (!options.given && options.role == endpoint::Role::listen) {
+        auto listener = listen_unix(spec.socket, spec.socket_permissions, spec.socket_group);
+        if (!listener) {
+            return within(std::move(listener).error());
+        }
+        options.given = std::move(*listener);
+    }
+    std::vector<engine::QueueSettings> settings;
+    for (std::uint16_t queue = 0; queue < spec.queues; ++queue) {
+        settings.push_back(device->settings(queue));
+    }
+    auto endpoint =
+        endpoint::Endpoint::create(std::move(options), std::move(*disk), device->workers_, std::move(settings));
+    if (!endpoint) {
+        return within(std::move(endpoint).error());
+    }
+    device->endpoint_ = std::move(*endpoint);
+    return device;
+}
+
+control::DeviceInfo ServedDevice::info() const {
+    const endpoint::Info from = endpoint_->info();
+    const std::uint64_t now_ns = monotonic_ns();
+    control::DeviceInfo info;
+    info.name = spec_.name;
+    info.type = spec_.type;
+    info.state = state_of(from);
+    info.socket = spec_.socket;
+    info.socket_mode = control::to_string(spec_.mode);
+    info.sessions = from.sessions;
+    info.last_error = from.last_error;
+    info.read_only = disk_->read_only();
+    info.serial = serial_of(spec_);
+    info.capacity_bytes = disk_->capacity_bytes();
+    info.storage_kind = disk_->backend().kind();
+    info.storage_description = disk_->description();
+    info.features = from.features;
+    info.turn_budget = settings(0).turn_budget;
+    info.policy = policy();
+    for (std::uint16_t index = 0; index < spec_.queues; ++index) {
+        control::QueueInfo& queue = info.queues.emplace_back(to_info(from.queues.at(index), now_ns));
+        queue.index = index;
+        queue.policy = policy(index);
+    }
+    return info;
+}
+
+control::PolicyInfo ServedDevice::policy(std::uint16_t queue) const {
+    return policy().overridden_by(queue_policies_.at(queue), PolicySource::queue);
+}
+
+engine::QueueSettings ServedDevice::settings(std::uint16_t queue) const {
+    engine::QueueSettings settings;
+    settings.policy = to_engine(policy(queue));
+    settings.turn_budget = spec_.turn_budget.value_or(settings.turn_budget);
+    return settings;
+}
+
+void ServedDevice::apply_policies() {
+    for (std::uint16_t queue = 0; queue < spec_.queues; ++queue) {
+        const engine::QueueSettings wanted = settings(queue);
+        // A queue whose policy stays keeps what the policy has learnt of it.
+        if (wanted.policy != endpoint_->queue_settings(queue).policy) {
+            endpoint_->set_queue(queue, wanted);
+        }
+    }
+}
+
+void ServedDevice::set_policy_above(const control::PolicyInfo& above) {
+    above_ = above;
+    apply_policies();
+}
+
+void ServedDevice::change_policy(const control::PolicyChange& change) {
+    spec_.policy = change.applied_to(std::move(spec_.policy));
+    apply_policies();
+}
+
+void ServedDevice::change_policy(std::uint16_t queue, const control::PolicyChange& change) {
+    control::PolicyOverrides& policy = queue_policies_.at(queue);
+    policy = change.applied_to(std::move(policy));
+    apply_policies();
+}
+
+Result<void> ServedDevice::resize(std::uint64_t size_bytes) {
+    auto resized = disk_->resize(size_bytes);
+    if (!resized) {
+        return tl::unexpected(std::move(resized).error().within(spec_.name));
+    }
+    spdlog::info("{}: now {} bytes", spec_.name, disk_->capacity_bytes());
+    endpoint_->announce_config_change();
+    return {};
+}
+
+}  // namespace sidecore::daemon

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/control_routes.hh"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/fake_service.hh"
+
+namespace sidecore::daemon {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::string_view new_device =
+    R"({"name": "disk1", "type": "blk", "socket": "/run/d", "storage": {"kind": "null", "size": 512}})";
+
+class ControlRoutes : public ::testing::Test {
+protected:
+    ControlReply ask(std::string_view method, std::string_view path, std::string_view body = {}) {
+        return answer(service_, method, path, body);
+    }
+
+    test::FakeService service_;
+};
+
+TEST_F(ControlRoutes, AnswerWhatIsAsked) {
+    ControlReply reply = ask("GET", "/v1/version");
+    EXPECT_EQ(reply.status, 200U);
+    EXPECT_THAT(reply.body, HasSubstr(R"("api":"v1")"));
+
+    reply = ask("GET", "/v1/devices");
+    EXPECT_EQ(reply.status, 200U);
+    EXPECT_EQ(control::parse_device_list(reply.body).value().size(), 1U);
+
+    EXPECT_EQ(control::parse_device_info(ask("GET", "/v1/devices/disk0").body).value().name, "disk0");
+    EXPECT_EQ(control::parse_worker_list(ask("GET", "/v1/workers").body).value().at(0).name, "io0");
+    EXPECT_EQ(control::parse_statistics(ask("GET", "/v1/stats").body).value().devices.size(), 1U);
+    EXPECT_EQ(control::parse_statistics(ask("GET", "/v1/devices/disk0/stats").body).value().devices.size(), 1U);
+    EXPECT_EQ(control::parse_daemon_info(ask("GET", "/v1/daemon").body).value().process_id, 4711);
+    EXPECT_EQ(ask("HEAD", "/v1/devices").status, 200U);
+    EXPECT_THAT(service_.log(), ElementsAre("devices", "device disk0", "workers", "statistics *", "statistics disk0",
+                                            "daemon", "devices"));
+}
+
+TEST_F(ControlRoutes, CarryOutChanges) {
+    EXPECT_EQ(ask("POST", "/v1/devices", new_device).status, 201U);
+    EXPECT_EQ(ask("POST", "/v1/devices/disk0/resize", R"({"size": "1GiB"})").status, 200U);
+    EXPECT_EQ(ask("PATCH", "/v1/policy", R"({"kind": "never"})").status, 200U);
+    EXPECT_EQ(ask("PATCH", "/v1/devices/disk0/policy", R"({"kind": null})").status, 200U);
+    EXPECT_EQ(ask("PATCH", "/v1/devices/disk0/queues/1/policy", R"({"tick": "2ms"})").status, 200U);
+    const ControlReply removed = ask("DELETE", "/v1/devices/disk1");
+    EXPECT_EQ(removed.status, 204U);
+    EXPECT_EQ(removed.body, "");
+    EXPECT_THAT(
+        service_.log(),
+        ElementsAre(R"(add {"name":"disk1","type":"blk","socket":"/run/d","storage":{"kind":"null","size":512}})",
+                    "resize disk0 1073741824", R"(policy */* {"kind":"never"})", R"(policy disk0/* {"kind":null})",
+                    R"(policy disk0/1 {"tick":"2ms"})", "remove disk1"));
+}
+
+TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
+    const std::vector<std::pair<std::string_view, std::string_view>> posts{
+        {"POST", "/v1/devices"},
+        {"POST", "/v1/devices/disk0/resize"},
+        {"PATCH", "/v1/policy"},
+        {"PATCH", "/v1/devices/disk0/policy"},
+        {"PATCH", "/v1/devices/disk0/queues/0/policy"},
+    };
+    for (const auto& [method, path] : posts) {
+        for (const std::string_view body : {"", "{", "7", R"({"nonsense": 1})"}) {
+            const ControlReply reply = ask(method, path, body);
+            EXPECT_EQ(reply.status, 400U) << path << body;
+            EXPECT_EQ(control::parse_error_reply(reply.body).kind, ErrorKind::invalid_argument) << reply.body;
+        }
+    }
+    EXPECT_THAT(service_.log(), IsEmpty());
+}
+
+TEST_F(ControlRoutes, UnknownPathsAreNotFound) {
+    for (const std::string_view path :
+         {"", "/", "/v1", "/v1/", "/v2/devices", "/v1/devices/", "/v1/devices//policy", "//v1/devices", "v1/devices",
+          "/v1/devices/a/b", "/v1/devices/disk0/queues", "/v1/devices/disk0/queues/0", "/v1/version/x", "/v1//version",
+          "/v1/versio", "/*", "/v1/devices/*/x"}) {
+        const ControlReply reply = ask("GET", path);
+        EXPECT_EQ(reply.status, 404U) << path;
+        EXPECT_EQ(control::parse_error_reply(reply.body).kind, ErrorKind::not_found);
+    }
+    EXPECT_THAT(service_.log(), IsEmpty());
+    for (const std::string_view queue : {"x", "-1", "65536", "0x0", "1 ", "99999999999"}) {
+        EXPECT_EQ(ask("PATCH", fmt::format("/v1/devices/disk0/queues/{}/policy", queue), R"({"kind": "never"})").status,
+                  404U);
+    }
+    EXPECT_EQ(ask("GET", "/v1/devices/none").status, 404U);
+}
+
+TEST_F(ControlRoutes, WrongMethodsAreToldTheRightOnes) {
+    ControlReply reply = ask("PUT", "/v1/devices");
+    EXPECT_EQ(reply.status, 405U);
+    EXPECT_EQ(reply.allow, "GET, POST");
+    reply = ask("POST", "/v1/devices/disk0");
+    EXPECT_EQ(reply.status, 405U);
+    EXPECT_EQ(reply.allow, "GET, DELETE");
+    EXPECT_EQ(ask("", "/v1/version").allow, "GET");
+}
+
+TEST_F(ControlRoutes, ErrorsOfTheServiceKeepTheirKind) {
+    const std::vector<std::pair<ErrorKind, unsigned>> cases{
+        {ErrorKind::invalid_argument, 400}, {ErrorKind::out_of_range, 400},       {ErrorKind::not_found, 404},
+        {ErrorKind::already_exists, 409},   {ErrorKind::unsupported, 422},        {ErrorKind::timed_out, 504},
+        {ErrorKind::system, 500},           {ErrorKind::protocol_violation, 500}, {ErrorKind::closed, 500},
+    };
+    for (const auto& [kind, status] : cases) {
+        service_.fail_with(Error{kind, "it went wrong", 0});
+        for (const ControlReply& reply :
+             {ask("POST", "/v1/devices", new_device), ask("DELETE", "/v1/devices/disk0"),
+              ask("POST", "/v1/devices/disk0/resize", "{}"), ask("PATCH", "/v1/policy", R"({"kind": "never"})")}) {
+            EXPECT_EQ(reply.status, status);
+            EXPECT_EQ(control::parse_error_reply(reply.body).kind, kind);
+            EXPECT_EQ(control::parse_error_reply(reply.body).message, "it went wrong");
+        }
+    }
+}
+
+}  // namespace
+}  // namespace sidecore::daemon

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "control/service.hh"
+
+namespace sidecore::test {
+
+/// A daemon without disks: remembers what it was asked, serves a few made-up devices.
+///
+/// Thread: calls from one thread; `log()` and the setters from any.
+class FakeService final : public control::Service {
+public:
+    FakeService() { devices_.push_back(make_device("disk0", 2)); }
+
+    /// What it was asked, one line each.
+    std::vector<std::string> log() const {
+        const std::lock_guard lock(mutex_);
+        return log_;
+    }
+    /// The next calls that can fail do so with this.
+    void fail_with(std::optional<Error> error) {
+        const std::lock_guard lock(mutex_);
+        failure_ = std::move(error);
+    }
+
+    static control::DeviceInfo make_device(std::string name, std::uint16_t queues) {
+        control::DeviceInfo device;
+        device.name = std::move(name);
+        device.type = "blk";
+        device.state = "running";
+        device.socket = "/run/sidecore/" + device.name + ".sock";
+        device.socket_mode = "listen";
+        device.sessions = 1;
+        device.serial = device.name;
+        device.capacity_bytes = 10ULL << 30U;
+        device.storage_kind = "file";
+        device.storage_description = "/srv/" + device.name + ".img, io_uring, direct";
+        device.features = 0x130000000;
+        device.turn_budget = 64;
+        device.policy = make_policy();
+        for (std::uint16_t index = 0; index < queues; ++index) {
+            control::QueueInfo queue;
+            queue.index = index;
+            queue.size = 256;
+            queue.worker = "io0";
+            queue.attached = true;
+            queue.mode = index == 0 ? "polled" : "notified";
+            queue.mode_age_ns = 3'200'000'000;
+            queue.listed = index == 0;
+            queue.armed = index != 0;
+            queue.policy = make_policy();
+            queue.counters = {{"poll_kicks", 900}, {"poll_bytes", 4'096'000},    {"poll_requests", 1000},
+                              {"notif_works", 10}, {"notif_requests", 10},       {"notif_bytes", 40'960},
+                              {"kicks", 10},       {"completions", 1010 + index}};
+            device.queues.push_back(std::move(queue));
+        }
+        return device;
+    }
+
+    static control::PolicyInfo make_policy() {
+        return {{"rate", control::PolicySource::daemon},
+                {4, control::PolicySource::built_in},
+                {3'000'000'000, control::PolicySource::device},
+                {1'000'000, control::PolicySource::built_in}};
+    }
+
+    control::DaemonInfo daemon() override {
+        note("daemon");
+        return {"0.1.0", 4711, 3'725'000'000'000, make_policy()};
+    }
+    std::vector<control::DeviceInfo> devices() override {
+        note("devices");
+        return devices_;
+    }
+    Result<control::DeviceInfo> device(std::string_view name) override {
+        note(fmt::format("device {}", name));
+        return find(name);
+    }
+    std::vector<control::WorkerInfo> workers() override {
+        note("workers");
+        return {make_worker()};
+    }
+    Result<control::Statistics> statistics(std::optional<std::string_view> name) override {
+        note(fmt::format("statistics {}", name.value_or("*")));
+        std::vector<control::DeviceInfo> devices = devices_;
+        if (name) {
+            SIDECORE_TRY_ASSIGN(control::DeviceInfo found, find(*name));
+            devices = {std::move(found)};
+        }
+        // Each call is one second and 100 requests per queue after the one before.
+        ++moment_;
+        for (control::DeviceInfo& device : devices) {
+            for (auto& [counter, value] : device.queues.front().counters) {
+                value += counter == "completions" ? 100 * moment_ : 0;
+                value += counter == "poll_kicks" ? 50 * moment_ : 0;
+            }
+        }
+        return control::Statistics{moment_ * 1'000'000'000, 2.5, {make_worker()}, std::move(devices)};
+    }
+    Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override {
+        note("add " + control::to_text(control::to_json(spec)));
+        SIDECORE_TRY(outcome());
+        if (find(spec.name)) {
+            return failure(ErrorKind::already_exists, fmt::format("there is a device \"{}\" already", spec.name));
+        }
+        devices_.push_back(make_device(spec.name, spec.queues));
+        return devices_.back();
+    }
+    Result<void> remove_device(std::string_view name) override {
+        note(fmt::format("remove {}", name));
+        SIDECORE_TRY(outcome());
+        SIDECORE_TRY(find(name));
+        std::erase_if(devices_, [name](const control::DeviceInfo& device) { return device.name == name; });
+        return {};
+    }
+    Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override {
+        note(fmt::format("resize {} {}", name, request.size_bytes));
+        SIDECORE_TRY(outcome());
+        SIDECORE_TRY_ASSIGN(control::DeviceInfo device, find(name));
+        device.capacity_bytes = request.size_bytes;
+        return device;
+    }
+    Result<control::PolicyInfo> change_policy(const control::PolicyTarget& target,
+                                              const control::PolicyChange& change) override {
+        note(fmt::format("policy {}/{} {}", target.device.value_or("*"),
+                         target.queue ? std::to_string(*target.queue) : "*",
+                         control::to_text(control::to_json(change))));
+        SIDECORE_TRY(outcome());
+        if (target.device) {
+            SIDECORE_TRY(find(*target.device));
+        }
+        return make_policy().overridden_by(change.set, control::PolicySource::queue);
+    }
+
+private:
+    static control::WorkerInfo make_worker() {
+        return {"io0", 3, 4712, 1'500'000'000, 2, 1, {"disk0"}, {{"loops", 1000}, {"switches", 10}, {"cycles", 500}}};
+    }
+    void note(std::string line) {
+        const std::lock_guard lock(mutex_);
+        log_.push_back(std::move(line));
+    }
+    Result<void> outcome() {
+        const std::lock_guard lock(mutex_);
+        if (failure_) {
+            return tl::unexpected(*failure_);
+        }
+        return {};
+    }
+    Result<control::DeviceInfo> find(std::string_view name) const {
+        for (const control::DeviceInfo& device : devices_) {
+            if (device.name == name) {
+                return device;
+            }
+        }
+        return failure(ErrorKind::not_found, fmt::format("there is no device \"{}\"", name));
+    }
+
+    mutable std::mutex mutex_;
+    std::vector<std::string> log_;
+    std::optional<Error> failure_;
+    std::vector<control::DeviceInfo> devices_;
+    std::uint64_t moment_ = 0;
+};
+
+}  // namespace sidecore::test
