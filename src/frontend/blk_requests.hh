@@ -17,13 +17,14 @@ namespace sidecore::frontend {
 /// How a request is cut into buffers. To the device a request is a string of bytes that it may read (header, then
 /// data) and one that it may write (data, then status): VIRTIO 2.7.4 leaves the cuts to the driver.
 struct BlkLayout {
-    std::vector<std::uint32_t>
-        readable;  ///< lengths of the first pieces; what is left is one more. Empty: header, data
-    std::vector<std::uint32_t> writable;  ///< likewise. Empty: data, status
-    bool indirect = false;                ///< in an indirect table ...
-    std::size_t direct_pieces = 0;        ///< ... behind this many pieces in the ring's own table
-    std::uint32_t alignment = 512;        ///< where pieces start in guest memory ...
-    std::uint32_t shift = 0;              ///< ... plus this: 1 makes every buffer odd
+    /// Lengths of the first pieces; what is left is one more. Empty: header, data.
+    std::vector<std::uint32_t> readable{};
+    /// Likewise. Empty: data, status.
+    std::vector<std::uint32_t> writable{};
+    bool indirect = false;          ///< in an indirect table ...
+    std::size_t direct_pieces = 0;  ///< ... behind this many pieces in the ring's own table
+    std::uint32_t alignment = 512;  ///< where pieces start in guest memory ...
+    std::uint32_t shift = 0;        ///< ... plus this: 1 makes every buffer odd
 };
 
 /// One request. `out` is copied by submit(); `in` stays alive until the request is finished.

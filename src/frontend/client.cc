@@ -320,7 +320,7 @@ Result<void> Client::open_backend_channel() {
     const Fd theirs(pair[1]);
     const std::array fds{theirs.get()};
     SIDECORE_TRY(tell(Request::set_backend_req_fd, {}, fds));
-    backend_channel_.emplace(std::move(ours));
+    backend_channel_ = std::make_unique<vhost_user::Connection>(std::move(ours));
     return {};
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -119,7 +120,7 @@ private:
     Result<void> set_vring_fd(vhost_user::Request request, std::uint32_t vring, std::optional<int> fd);
 
     vhost_user::Connection connection_;
-    std::optional<vhost_user::Connection> backend_channel_;
+    std::unique_ptr<vhost_user::Connection> backend_channel_;  // none until open_backend_channel()
     std::chrono::milliseconds patience_;
     std::uint64_t features_ = 0;
     std::uint64_t protocol_features_ = 0;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/guest_memory_file.hh"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include <array>
 #include <cstring>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <gtest/gtest.h>
 
