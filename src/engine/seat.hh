@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/notifier.hh"
 #include "engine/worker.hh"
 
 namespace sidecore::engine {
@@ -25,15 +26,15 @@ struct Worker::Seat {
     QueueSettings settings;
 
     Mode mode = Mode::notified;
-    bool listed = false;      // gets a look in every pass
-    bool in_pass = false;     // is in pass_, which it leaves at the end of a pass
-    bool armed = false;       // told to kick, and found empty after that
-    bool held = false;        // cannot take more; in-flight I/O owes a resume
-    bool broken = false;      // gets no more turns
-    bool reaping = false;     // is in reaping_
-    bool kicked = false;      // listed because of a kick
-    bool read_kicks = false;  // the kick descriptor is no eventfd: it fills up unless it is read
+    bool listed = false;   // gets a look in every pass
+    bool in_pass = false;  // is in pass_, which it leaves at the end of a pass
+    bool armed = false;    // told to kick, and found empty after that
+    bool held = false;     // cannot take more; in-flight I/O owes a resume
+    bool broken = false;   // gets no more turns
+    bool reaping = false;  // is in reaping_
+    bool kicked = false;   // listed because of a kick
 
+    NotifierKind kick_kind = NotifierKind::eventfd;
     int watched_kick = -1;
     int watched_completion = -1;
 

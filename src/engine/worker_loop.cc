@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <sys/epoll.h>
-#include <unistd.h>
 #include <utility>
 
 #include <fmt/format.h>
@@ -29,9 +28,6 @@ constexpr std::uint64_t idle_check_interval_ns = 10'000;
 
 /// Events taken from the kernel at a time.
 constexpr std::size_t events_at_once = 64;
-
-/// Bytes read at once from a kick descriptor that is a pipe.
-constexpr std::size_t pipe_read_bytes = 4096;
 
 }  // namespace
 
@@ -283,11 +279,7 @@ bool Worker::on_event(std::uint64_t data) {
         return true;
     }
     seat.statistics->kicks.add(1);
-    if (seat.read_kicks) {
-        std::array<char, pipe_read_bytes> sink;
-        while (::read(seat.watched_kick, sink.data(), sink.size()) > 0) {
-        }
-    }
+    empty_notifier(seat.watched_kick, seat.kick_kind);
     if (seat.may_be_served()) {
         seat.kicked = true;
         seat.kick_seen = now_;
@@ -423,11 +415,8 @@ Result<void> Worker::watch(Seat& seat) {
     };
     if (const int kick = seat.queue->kick_fd(); kick >= 0) {
         // Edge-triggered: each write to an eventfd is an event of its own, so its count need not be read,
-        // which saves a system call per kick. A pipe would fill up.
-        seat.read_kicks = !is_eventfd(kick);
-        if (seat.read_kicks) {
-            SIDECORE_TRY(set_nonblocking(kick));
-        }
+        // which saves a system call per kick. A pipe or a socket would fill up.
+        seat.kick_kind = notifier_kind(kick);
         SIDECORE_TRY(add(kick, EPOLLIN | EPOLLET, 0, "kick"));
         seat.watched_kick = kick;
     }
