@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -70,6 +71,11 @@ BlkDevice::BlkDevice(std::unique_ptr<storage::BlockBackend> backend, Options opt
     choose_cache_mode();
 }
 
+std::string BlkDevice::description() const {
+    const std::lock_guard lock(backend_mutex_);
+    return backend_->description();
+}
+
 void BlkDevice::accept_features(std::uint64_t features) {
     accepted_ = features;
     choose_cache_mode();
@@ -129,6 +135,7 @@ void BlkDevice::read_config(std::uint32_t offset, std::span<std::byte> out) cons
 Result<void> BlkDevice::write_config(std::uint32_t offset, std::span<const std::byte> data, bool migration) {
     // A migration's destination gets the source's whole space; only the cache mode is state, the rest is ours
     // to say.
+    std::optional<bool> writeback;
     for (std::size_t i = 0; i < data.size(); ++i) {
         if (offset + i == offsetof(blk::Config, writeback)) {
             const auto value = std::to_integer<unsigned>(data[i]);
@@ -136,12 +143,15 @@ Result<void> BlkDevice::write_config(std::uint32_t offset, std::span<const std::
                 return failure(ErrorKind::invalid_argument,
                                fmt::format("the writeback field takes 0 or 1, not {}", value));
             }
-            writeback_ = value == 1;
-            choose_cache_mode();
+            writeback = value == 1;
         } else if (!migration) {
             return failure(ErrorKind::invalid_argument,
                            fmt::format("configuration byte {} is not the driver's to write", offset + i));
         }
+    }
+    if (writeback) {  // not before all of it was found to be in order
+        writeback_ = *writeback;
+        choose_cache_mode();
     }
     return {};
 }
@@ -154,6 +164,7 @@ void BlkDevice::reset() {
 
 Result<std::unique_ptr<DeviceQueue>> BlkDevice::create_queue(std::uint16_t index, virtqueue::SplitQueue ring,
                                                              Notifiers notifiers) {
+    const std::lock_guard lock(backend_mutex_);
     auto name = fmt::format("{} queue {}", options_.name, index);
     SIDECORE_TRY_ASSIGN(auto queue,
                         BlkQueue::create(std::move(name), std::move(ring), std::move(notifiers), shared_, *backend_));
@@ -161,6 +172,7 @@ Result<std::unique_ptr<DeviceQueue>> BlkDevice::create_queue(std::uint16_t index
 }
 
 Result<void> BlkDevice::resize(std::uint64_t capacity_bytes) {
+    const std::lock_guard lock(backend_mutex_);
     SIDECORE_TRY(backend_->resize(capacity_bytes));
     shared_.capacity_sectors = backend_->geometry().capacity_bytes / storage::sector_bytes;
     return {};

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "device/blk_layout.hh"
@@ -44,7 +45,7 @@ public:
     static Result<std::unique_ptr<BlkDevice>> create(std::unique_ptr<storage::BlockBackend> backend, Options options);
 
     std::string_view type() const noexcept override { return "blk"; }
-    std::string description() const override { return backend_->description(); }
+    std::string description() const override;
     std::uint64_t features() const noexcept override { return features_; }
     std::uint16_t max_queues() const noexcept override { return options_.queues; }
     void accept_features(std::uint64_t features) override;
@@ -70,6 +71,7 @@ private:
     void choose_cache_mode() noexcept;
 
     const std::unique_ptr<storage::BlockBackend> backend_;
+    mutable std::mutex backend_mutex_;  // its control calls come one at a time
     const Options options_;
     const storage::BlockGeometry geometry_;
     BlkShared shared_;

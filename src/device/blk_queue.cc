@@ -82,6 +82,7 @@ engine::Turn BlkQueue::serve(std::uint32_t budget) noexcept {
             break;
         }
     }
+    ring_.check_memory();  // zero pages in the place of lost ones look like an idle ring, too
     if (ring_.broken()) {
         turn.end = engine::TurnEnd::broken;
         report_broken();
@@ -113,6 +114,10 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
         }
     }
     for (std::uint32_t i = 0; i < limit; ++i) {
+        if (ring_.broken()) {  // by one before: nobody would learn of what is done now
+            free_[free_count_++] = taken[i];
+            continue;
+        }
         taken[i]->head = chains[i].head;
         start(*taken[i], chains[i], turn);
     }
@@ -140,7 +145,9 @@ void BlkQueue::start(Slot& slot, virtqueue::DescriptorChain& chain, engine::Turn
     const std::uint64_t data_out = chain.readable_bytes - sizeof header;
     const std::uint64_t data_in = chain.writable_bytes - 1;
     slot.status = virtqueue::take_last_byte(chain.writable);
-    slot.used_if_ok = slot.used_if_failed = 1;
+    // 2.7.8.2: all bytes up to the used length have been written. The status byte counts only if nothing unwritten lies
+    // before it, and what a failed read has left there is not known.
+    slot.used_if_ok = slot.used_if_failed = data_in == 0 ? 1 : 0;
     slot.ranges = 0;
     slot.durable = false;
 
@@ -148,9 +155,6 @@ void BlkQueue::start(Slot& slot, virtqueue::DescriptorChain& chain, engine::Turn
         case RequestType::in:
             slot.operation = BlockOperation::read;
             slot.used_if_ok = static_cast<std::uint32_t>(data_in + 1);
-            // 2.7.8.2: all bytes up to the used length have been written. What a failed read left in front of
-            // its status byte is not known.
-            slot.used_if_failed = data_in == 0 ? 1 : 0;
             turn.bytes += data_in;
             start_transfer(slot, header.sector, chain.writable, data_in);
             return;
@@ -258,7 +262,6 @@ void BlkQueue::answer_id(Slot& slot, std::span<iovec> room) noexcept {
     std::array<std::byte, blk::id_bytes> id{};
     std::memcpy(id.data(), shared_.serial.data(), std::min(shared_.serial.size(), id.size()));
     const std::size_t written = virtqueue::put_front(room, id);
-    // The status byte counts only if nothing unwritten lies before it.
     slot.used_if_ok = static_cast<std::uint32_t>(written + (room.empty() ? 1 : 0));
     complete(slot, Status::ok);
 }

@@ -39,8 +39,8 @@ public:
     int completion_fd() const noexcept override { return storage_->completion_fd(); }
 
 private:
-    /// Header, status and the data of seg_max_possible segments.
-    static constexpr std::size_t segments_per_slot = BlkDevice::seg_max_possible + 2;
+    /// The data of seg_max_possible segments, and header and status in as many pieces as they have bytes.
+    static constexpr std::size_t segments_per_slot = BlkDevice::seg_max_possible + sizeof(blk::RequestHeader) + 1;
     static constexpr std::uint32_t batch_size = 32;
 
     struct Slot : storage::BlockRequest {

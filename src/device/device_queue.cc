@@ -1,14 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/device_queue.hh"
 
+#include <utility>
+
 #include "base/log.hh"
 
 namespace sidecore::device {
 
+DeviceQueue::DeviceQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers) noexcept
+    : ring_(std::move(ring)),
+      notifiers_(std::move(notifiers)),
+      call_kind_(notifier_kind(notifiers_.call.get())),
+      name_(std::move(name)) {}
+
 void DeviceQueue::replace_call(Fd call) noexcept {
     notifiers_.call = std::move(call);
+    call_kind_ = notifier_kind(notifiers_.call.get());
     if (notifiers_.call) {
-        signal_eventfd(notifiers_.call.get());
+        signal_notifier(notifiers_.call.get(), call_kind_);
+    }
+}
+
+void DeviceQueue::replace_error(Fd error) noexcept {
+    notifiers_.error = std::move(error);
+    if (broken()) {
+        signal_error();
     }
 }
 
@@ -16,18 +32,24 @@ std::uint32_t DeviceQueue::publish() noexcept {
     if (!ring_.publish() || !notifiers_.call) {
         return 0;
     }
-    signal_eventfd(notifiers_.call.get());
+    signal_notifier(notifiers_.call.get(), call_kind_);
     return 1;
 }
 
 void DeviceQueue::report_broken() noexcept {
-    if (reported_) {
+    if (reported_.exchange(true)) {
         return;
     }
-    reported_ = true;
     spdlog::error("{}: broken until the driver resets the device: {}", name_, ring_.fault().describe(ring_.size()));
+    signal_error();
+    if (notifiers_.on_broken) {
+        notifiers_.on_broken();
+    }
+}
+
+void DeviceQueue::signal_error() noexcept {
     if (notifiers_.error) {
-        signal_eventfd(notifiers_.error.get());
+        signal_notifier(notifiers_.error.get(), notifier_kind(notifiers_.error.get()));
     }
 }
 

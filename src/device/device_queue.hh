@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "base/error.hh"
 #include "base/fd.hh"
+#include "base/notifier.hh"
 #include "engine/served_queue.hh"
 #include "memory/memory_map.hh"
 #include "virtqueue/split_queue.hh"
@@ -18,6 +21,9 @@ struct Notifiers {
     Fd kick;   ///< driver → device
     Fd call;   ///< device → driver
     Fd error;  ///< device → front-end: the queue is broken
+
+    /// Likewise for ourselves: called once, on the owner's thread, which it must not hold up.
+    std::function<void()> on_broken{};
 };
 
 /// What the queues of all device types have in common: the ring, and how it meets the engine. A device type
@@ -27,8 +33,7 @@ struct Notifiers {
 class DeviceQueue : public engine::ServedQueue {
 public:
     /// `name` is for the log: "disk0 queue 1".
-    DeviceQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers) noexcept
-        : ring_(std::move(ring)), notifiers_(std::move(notifiers)), name_(std::move(name)) {}
+    DeviceQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers) noexcept;
 
     bool has_work() noexcept final { return ring_.has_available(); }
     bool arm() noexcept final { return ring_.arm(); }
@@ -39,13 +44,17 @@ public:
     /// before it came.
     void replace_kick(Fd kick) noexcept { notifiers_.kick = std::move(kick); }
     void replace_call(Fd call) noexcept;
-    void replace_error(Fd error) noexcept { notifiers_.error = std::move(error); }
+    void replace_error(Fd error) noexcept;
 
     /// The guest's memory has changed. On the owner's thread, with nothing in flight.
     Result<void> rebind(std::shared_ptr<const memory::MemoryMap> map) { return ring_.rebind(std::move(map)); }
 
     /// What GET_VRING_BASE answers once nothing is in flight.
     std::uint16_t next_available() const noexcept { return ring_.next_available(); }
+
+    /// Whether the driver has to reset the device before this queue works again. Any thread; true before the front-end
+    /// is told of it.
+    bool broken() const noexcept { return reported_.load(std::memory_order_acquire); }
 
     std::uint32_t ring_size() const noexcept { return ring_.size(); }
     const std::string& name() const noexcept { return name_; }
@@ -61,9 +70,12 @@ protected:
     virtqueue::SplitQueue ring_;
 
 private:
+    void signal_error() noexcept;
+
     Notifiers notifiers_;
+    NotifierKind call_kind_ = NotifierKind::eventfd;
     std::string name_;
-    bool reported_ = false;
+    std::atomic<bool> reported_{false};
 };
 
 }  // namespace sidecore::device
