@@ -74,7 +74,8 @@ void Endpoint::stop() {
         }
     }
     wake_.notify_all();
-    if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id()) {
+    const std::lock_guard lock(join_mutex_);
+    if (thread_.joinable()) {
         thread_.join();
         if (listener_ && !options_.socket.empty()) {
             ::unlink(options_.socket.c_str());
@@ -120,6 +121,17 @@ Result<Fd> Endpoint::next_connection() {
 Result<Fd> Endpoint::connect_patiently() {
     bool said = false;
     while (true) {
+        // Also after a connection: a front-end that drops it at once gets no storm of them.
+        if (last_try_ns_) {
+            const auto next = *last_try_ns_ + options_.retry_interval_ns;
+            const std::uint64_t now = monotonic_ns();
+            const std::chrono::nanoseconds left(next > now ? next - now : 0);
+            std::unique_lock lock(mutex_);
+            if (wake_.wait_for(lock, left, [this] { return stopping_; })) {
+                return failure(ErrorKind::closed, "stopped");
+            }
+        }
+        last_try_ns_ = monotonic_ns();
         auto socket = vhost_user::connect_unix(options_.socket);
         if (socket || socket.error().kind != ErrorKind::not_found) {
             return socket;
@@ -127,10 +139,6 @@ Result<Fd> Endpoint::connect_patiently() {
         if (!std::exchange(said, true)) {
             spdlog::info("{}: nobody listens at {} yet, trying again every {} ms", options_.name,
                          options_.socket.string(), options_.retry_interval_ns / 1'000'000);
-        }
-        std::unique_lock lock(mutex_);
-        if (wake_.wait_for(lock, std::chrono::nanoseconds(options_.retry_interval_ns), [this] { return stopping_; })) {
-            return failure(ErrorKind::closed, "stopped");
         }
     }
 }
@@ -162,8 +170,8 @@ void Endpoint::serve(Fd socket) {
         spdlog::error("{}: {}", options_.name, done.error().message);
     }
     map_.reset();
+    set_backend_channel(nullptr);
     const std::lock_guard lock(mutex_);
-    channel_.reset();
     session_.reset();
     connected_since_ns_ = 0;
     if (!result) {
@@ -203,7 +211,7 @@ engine::QueueSettings Endpoint::queue_settings(std::uint16_t index) const {
 void Endpoint::announce_config_change() {
     std::shared_ptr<vhost_user::BackendChannel> channel;
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(channel_mutex_);
         channel = channel_;
     }
     if (channel == nullptr) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "engine/worker.hh"
 #include "vhost_user/handler.hh"
 #include "vhost_user/session.hh"
+#include "virtqueue/split_queue.hh"
 
 namespace sidecore::endpoint {
 
@@ -31,12 +33,14 @@ struct Options {
     std::string name;              ///< of the device, for the log
     std::filesystem::path socket;  ///< the UNIX socket
     Role role = Role::listen;
-    std::uint64_t retry_interval_ns = 1'000'000'000;  ///< from one try to connect or accept to the next
+    std::uint64_t retry_interval_ns =
+        1'000'000'000;  ///< from one try to connect to the next, and after a failed accept
 
     /// Instead of a path: a socket that listens already, or one connection; then the endpoint ends with it.
     Fd given;
 
-    /// Called once, on the endpoint's thread, when it has ended by itself: a given connection is over.
+    /// Called once, on the endpoint's thread, when it has ended by itself: a given connection is over. Must not stop or
+    /// destroy the endpoint.
     std::function<void()> on_ended;
 };
 
@@ -67,7 +71,8 @@ struct Info {
 /// endpoint's thread, which waits for workers and for storage; nobody else waits for it but stop().
 ///
 /// Invariants:
-///  1. A queue exists from the vring's start to its stop, and is attached to its worker while it is enabled.
+///  1. A queue exists from the vring's start to its stop, and is attached to its worker while it is enabled and its ring
+///     lies in the guest's memory.
 ///  2. What a front-end does wrong ends its session, with a line in the log; the next one finds the endpoint as new.
 ///  3. Accepted I/O is completed before a vring stops, whatever the reason (design invariant 4).
 class Endpoint final : private vhost_user::Handler {
@@ -107,6 +112,8 @@ private:
         bool enabled = false;                         // with mutex_
         bool attached = false;                        // with mutex_
         std::uint32_t size = 0;                       // with mutex_
+        bool resting = false;                         // the endpoint's thread: the ring is not in the guest's memory
+        virtqueue::SplitQueue::Setup ring;            // the endpoint's thread
         std::unique_ptr<device::DeviceQueue> served;  // the endpoint's thread
     };
 
@@ -118,6 +125,7 @@ private:
     void serve(Fd socket);
     bool stopping() const;
     Result<void> attach(Queue& queue);
+    Result<void> move_to_map(Queue& queue);
     void detach(Queue& queue);
     Result<Queue*> find_started(std::uint16_t index);
     Result<void> change_notifier(std::uint16_t index, const std::function<void(device::DeviceQueue&)>& change);
@@ -150,16 +158,22 @@ private:
     std::condition_variable wake_;
     bool stopping_ = false;
     std::unique_ptr<vhost_user::Session> session_;
-    std::shared_ptr<vhost_user::BackendChannel> channel_;
     std::uint64_t connected_since_ns_ = 0;
     std::uint64_t sessions_ = 0;
     std::string last_error_;
     std::atomic<std::uint64_t> features_{0};
 
+    // Any thread. Workers announce a broken queue, so nothing is waited for with this one.
+    std::mutex channel_mutex_;
+    std::shared_ptr<vhost_user::BackendChannel> channel_;
+
+    std::mutex join_mutex_;  // one stop() at a time waits for the thread
+
     // The endpoint's thread, but for what Queue says
     std::vector<std::unique_ptr<Queue>> queues_;
     std::shared_ptr<const memory::MemoryMap> map_;
     std::uint8_t status_ = 0;
+    std::optional<std::uint64_t> last_try_ns_;  // to connect
 
     std::thread thread_;  // last: it uses all of the above
 };

@@ -6,6 +6,7 @@
 
 #include "base/log.hh"
 #include "endpoint/endpoint.hh"
+#include "virtqueue/split_layout.hh"
 #include "virtqueue/split_queue.hh"
 
 namespace sidecore::endpoint {
@@ -17,12 +18,21 @@ constexpr std::uint8_t status_needs_reset = 64;
 constexpr std::uint64_t feature_indirect = std::uint64_t{1} << 28U;
 constexpr std::uint64_t feature_event_index = std::uint64_t{1} << 29U;
 
+/// Whether each part of a ring lies in `map` in one piece.
+bool holds(const memory::MemoryMap& map, const virtqueue::SplitQueue::Setup& ring) {
+    using virtqueue::AvailableRing;
+    using virtqueue::UsedRing;
+    return map.translate(ring.descriptor, sizeof(virtqueue::Descriptor) * ring.size) != nullptr &&
+           map.translate(ring.available, AvailableRing::bytes(ring.size, ring.event_index)) != nullptr &&
+           map.translate(ring.used, UsedRing::bytes(ring.size, ring.event_index)) != nullptr;
+}
+
 }  // namespace
 
 /// A started and enabled queue begins to be served.
 Result<void> Endpoint::attach(Queue& queue) {
     const std::lock_guard lock(mutex_);
-    if (!queue.started || !queue.enabled || queue.attached) {
+    if (!queue.started || !queue.enabled || queue.attached || queue.resting) {
         return {};
     }
     SIDECORE_TRY(queue.worker->attach(*queue.served, queue.settings, queue.statistics));
@@ -50,22 +60,38 @@ Result<void> Endpoint::set_features(std::uint64_t features) {
 Result<void> Endpoint::set_memory(std::shared_ptr<const memory::MemoryMap> map) {
     map_ = std::move(map);
     for (const auto& queue : queues_) {
-        if (queue->served == nullptr) {
-            continue;
-        }
-        const auto rebind = [&] {
-            // A ring that the new map does not have breaks its queue, which says so in its next turn.
-            if (auto bound = queue->served->rebind(map_); !bound) {
-                spdlog::warn("{}: {}", queue->served->name(), bound.error().message);
-            }
-        };
-        if (queue->attached) {  // only this thread changes it
-            queue->worker->quiesced(*queue->served, rebind);
-        } else {
-            rebind();
+        if (queue->served != nullptr) {
+            SIDECORE_TRY(move_to_map(*queue));
         }
     }
     return {};
+}
+
+/// The queue of a started vring meets the memory that is the guest's now.
+Result<void> Endpoint::move_to_map(Queue& queue) {
+    if (!holds(*map_, queue.ring)) {
+        // It keeps the old map, which nobody looks at meanwhile.
+        detach(queue);
+        if (!std::exchange(queue.resting, true)) {
+            spdlog::info("{} rests: its ring is not in the guest's memory", queue.served->name());
+        }
+        return {};
+    }
+    const auto rebind = [&] {
+        // What cannot be bound is broken, which shows in its next turn.
+        if (auto bound = queue.served->rebind(map_); !bound) {
+            spdlog::warn("{}: {}", queue.served->name(), bound.error().message);
+        }
+    };
+    if (queue.attached) {  // only this thread changes it
+        queue.worker->quiesced(*queue.served, rebind);
+        return {};
+    }
+    rebind();
+    if (std::exchange(queue.resting, false)) {
+        spdlog::info("{} goes on", queue.served->name());
+    }
+    return attach(queue);
 }
 
 Result<void> Endpoint::start_vring(std::uint16_t index, vhost_user::VringSetup setup) {
@@ -74,7 +100,7 @@ Result<void> Endpoint::start_vring(std::uint16_t index, vhost_user::VringSetup s
     }
     Queue& queue = *queues_.at(index);
     const std::uint64_t features = features_;
-    const virtqueue::SplitQueue::Setup ring_setup{
+    queue.ring = {
         .size = setup.size,
         .descriptor = setup.addresses.descriptor,
         .available = setup.addresses.available,
@@ -83,15 +109,15 @@ Result<void> Endpoint::start_vring(std::uint16_t index, vhost_user::VringSetup s
         .event_index = (features & feature_event_index) != 0,
         .indirect = (features & feature_indirect) != 0,
     };
-    SIDECORE_TRY_ASSIGN(auto ring, virtqueue::SplitQueue::create(map_, ring_setup));
-    SIDECORE_TRY_ASSIGN(queue.served,
-                        device_->create_queue(index, std::move(ring),
-                                              {std::move(setup.kick), std::move(setup.call), std::move(setup.error)}));
+    SIDECORE_TRY_ASSIGN(auto ring, virtqueue::SplitQueue::create(map_, queue.ring));
+    device::Notifiers notifiers{std::move(setup.kick), std::move(setup.call), std::move(setup.error)};
+    // VIRTIO 2.1.2: a device that needs a reset sends a configuration change notification.
+    notifiers.on_broken = [this] { announce_config_change(); };
+    SIDECORE_TRY_ASSIGN(queue.served, device_->create_queue(index, std::move(ring), std::move(notifiers)));
     {
         const std::lock_guard lock(mutex_);
         queue.started = true;
         queue.size = setup.size;
-        queue.statistics.broken.store(false, std::memory_order_relaxed);
     }
     return attach(queue);
 }
@@ -106,6 +132,8 @@ Result<std::uint16_t> Endpoint::stop_vring(std::uint16_t index) {
         queue->size = 0;
     }
     queue->served.reset();
+    queue->resting = false;
+    queue->statistics.broken.store(false, std::memory_order_relaxed);
     return next;
 }
 
@@ -160,13 +188,16 @@ Result<void> Endpoint::write_config(std::uint32_t offset, std::span<const std::b
 }
 
 void Endpoint::set_backend_channel(std::shared_ptr<vhost_user::BackendChannel> channel) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(channel_mutex_);
     channel_ = std::move(channel);
 }
 
 Result<void> Endpoint::set_status(std::uint8_t status) {
     if (status == 0) {
-        return reset();
+        // The session has stopped the vrings. What the front-end has said (features, which vrings are enabled) stays until
+        // it says otherwise: the session does not pass on what it believes to be so already.
+        device_->reset();
+        device_->accept_features(features_);
     }
     status_ = status;
     return {};
@@ -175,7 +206,7 @@ Result<void> Endpoint::set_status(std::uint8_t status) {
 std::uint8_t Endpoint::status() const {
     std::uint8_t status = status_;
     for (const auto& queue : queues_) {
-        if (queue->served != nullptr && queue->statistics.broken.load(std::memory_order_relaxed)) {
+        if (queue->served != nullptr && queue->served->broken()) {
             status |= status_needs_reset;
         }
     }
