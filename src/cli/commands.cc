@@ -154,7 +154,8 @@ Result<void> Commands::watch(const std::string& path, double interval_s, std::ui
             print_text(body);  // one line
             ++shown;
         } else if (before) {
-            print_text((shown == 0 ? "" : "\n") + render_rates(*before, now));
+            print_text(shown == 0 ? "" : "\n");
+            print_text(render_rates(*before, now));
             ++shown;
         }
         before = std::move(now);
