@@ -97,7 +97,7 @@ def sha256_of(path):
 def fio_verify(device, size, seed, bs="512-64k", depth=16, rw="randwrite", name="verify", extra=""):
     """The fio command that writes `size` bytes and reads all of them back, with a CRC32C in every block."""
     return (f"fio --name={name} --filename={device} --ioengine=io_uring --direct=1 --thread --rw={rw} --bsrange={bs} "
-            f"--iodepth={depth} --size={size} --randseed={seed} --verify=crc32c --verify_fatal=1 {extra} "
+            f"--iodepth={depth} --size={size} --randseed={seed} --verify=crc32c --verify_fatal=1 --eta=never {extra} "
             f"--output=/tmp/{name}.out || {{ cat /tmp/{name}.out; exit 1; }}")
 
 

@@ -36,7 +36,7 @@ class Io(GuestTest):
 
     @needs("policies")
     def test_verify_never(self):
-        for counters in self.verify_under(kind="never"):
+        for counters in self.verify_under(policy="never"):
             self.assertGreater(counters["kicks"], 100)
             self.assertEqual(counters["poll_requests"] + counters["poll_empty"] + counters["to_polled"], 0)
             self.assertEqual(counters["notif_requests"], counters["completions"])
@@ -44,7 +44,7 @@ class Io(GuestTest):
 
     @needs("policies")
     def test_verify_always(self):
-        for counters in self.verify_under(kind="always"):
+        for counters in self.verify_under(policy="always"):
             self.assertGreater(counters["poll_requests"], 1000)
             self.assertEqual(counters["notif_requests"], 0)
             # One may come before the queue is polled for the first time.
@@ -53,7 +53,7 @@ class Io(GuestTest):
 
     @needs("policies")
     def test_verify_rate(self):
-        for counters in self.verify_under(kind="rate", poll_start_rate=2, poll_stop_idle="20ms"):
+        for counters in self.verify_under(policy="rate", poll_start_rate=2, poll_stop_idle="20ms"):
             self.assertGreater(counters["to_polled"], 0)
             self.assertGreater(counters["poll_requests"], counters["notif_requests"])
             self.assertEqual(counters["poll_requests"] + counters["notif_requests"], counters["completions"])
@@ -66,10 +66,10 @@ class Io(GuestTest):
         guest = self.boot(disk, memory)
         job = guest.start("set -e\n" + "\n".join([self.loads_script("vda", "vdb")] * 2))
         flips = 0
-        for kind in itertools.cycle(POLICIES):
+        for policy in itertools.cycle(POLICIES):
             due = time.monotonic() + FLIP_SECONDS
-            self.back_end.set_policy(disk, kind=kind)
-            self.back_end.set_policy(memory, queue=0, kind=kind)
+            self.back_end.set_policy(disk, policy=policy)
+            self.back_end.set_policy(memory, queue=0, policy=policy)
             flips += 1
             if job.finished():
                 break
@@ -88,7 +88,7 @@ class Io(GuestTest):
         """rate: under load the queue is polled; idle for poll_stop_idle it is notified again, and its next request is
         served; with poll_start_rate 0, set while it runs, it is never polled again."""
         disk = self.memory_disk()
-        self.back_end.set_policy(kind="rate", poll_start_rate=1, poll_stop_idle="300ms")
+        self.back_end.set_policy(policy="rate", poll_start_rate=1, poll_stop_idle="300ms")
         guest = self.boot(disk)
         read = "fio --name=read --filename=/dev/vda --rw=randread --ioengine=io_uring --direct=1 --thread " \
                "--iodepth=8 --size=8M --output=/dev/null"
@@ -102,7 +102,7 @@ class Io(GuestTest):
         self.assertGreater(after["kicks"], before["kicks"])
         self.assertGreater(after["completions"], before["completions"])
 
-        self.back_end.set_policy(kind="rate", poll_start_rate=0)
+        self.back_end.set_policy(policy="rate", poll_start_rate=0)
         expect_within(lambda: self.back_end.queue(disk)["mode"] == "notified", 3, "the queue is notified")
         before = self.back_end.counters(disk)
         guest.run(read)
@@ -115,7 +115,7 @@ class Io(GuestTest):
     def test_idle_costs_nothing(self):
         """With idle guests' disks attached, the worker neither wakes up nor uses CPU time, for two seconds."""
         disks = [self.memory_disk(f"memory{number}") for number in range(2)]
-        self.back_end.set_policy(kind="rate", poll_start_rate=1, poll_stop_idle="100ms")
+        self.back_end.set_policy(policy="rate", poll_start_rate=1, poll_stop_idle="100ms")
         guest = self.boot(*disks)
         guest.run("dd if=/dev/vda of=/dev/null bs=64k count=100 iflag=direct 2>/dev/null")
         expect_within(lambda: all(self.back_end.queue(disk)["mode"] == "notified" for disk in disks), 3, "all notified")
@@ -137,7 +137,7 @@ class Queues(GuestTest):
         guest = self.boot(disk, queues=queues, cpus=cpus, **options)
         for number, policy in enumerate(policies):
             if policy is not None:
-                self.back_end.set_policy(kind=policy)
+                self.back_end.set_policy(policy=policy)
             guest.run(fio_verify("/dev/vda", 4 * MIB, self.seed + number, "512-64k", 16, extra="--numjobs=4 "
                                  f"--cpus_allowed=0-{cpus - 1} --cpus_allowed_policy=split --offset_increment=4M"),
                       timeout=90)

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon under test, its control socket and its command."""
 
-import http.client
 import json
 import pathlib
-import socket
 import subprocess
 
 from guestlib.processes import GuestError, Process, Workspace, wait_until
@@ -59,64 +57,51 @@ class Sidecore:
     def add(self, disk):
         """Serves `disk`, and fills in its socket."""
         disk.socket = self._workspace / f"{disk.name}.sock"
-        storage = {"kind": disk.storage}
-        storage.update({"path": str(disk.path)} if disk.storage == "file" else {"size": str(disk.size)})
-        self.request("POST", "/v1/devices", {
-            "name": disk.name, "socket": str(disk.socket), "queues": disk.queues, "read_only": disk.read_only,
-            "storage": storage})
+        storage = ["--blk-file", disk.path] if disk.storage == "file" else [f"--{disk.storage}-size", disk.size]
+        self.command("add", disk.name, "--socket-path", disk.socket, "--num-queues", disk.queues, *storage,
+                     *(["--read-only"] if disk.read_only else []))
 
     def resize(self, disk, size):
-        self.request("POST", f"/v1/devices/{disk.name}/resize", {"size": str(size)})
+        self.command("resize", disk.name, size)
         disk.size = size
 
     def remove(self, disk):
-        self.request("DELETE", f"/v1/devices/{disk.name}")
+        self.command("remove", disk.name)
 
     def set_policy(self, disk=None, queue=None, **policy):
         """Changes the daemon's policy, or a disk's, or that of one of its queues."""
-        path = "/v1" + (f"/devices/{disk.name}" if disk else "") + (f"/queues/{queue}" if queue is not None else "")
-        self.request("PATCH", f"{path}/policy", policy)
+        whose = ["--device", disk.name] if disk else []
+        whose += ["--queue", queue] if queue is not None else []
+        self.command("set", *(f"{key}={value}" for key, value in policy.items()), *whose)
 
     def statistics(self):
-        return self.request("GET", "/v1/stats")
-
-    def device(self, disk):
-        return self.request("GET", f"/v1/devices/{disk.name}")
+        return self.ask("stats")
 
     def queue(self, disk, index=0):
-        return self.device(disk)["queues"][index]
+        return self.ask("show", disk.name)["queues"][index]
 
     def counters(self, disk):
         """The counters of all of a disk's queues together."""
         total = {}
-        for queue in self.device(disk)["queues"]:
+        for queue in self.ask("show", disk.name)["queues"]:
             for name, value in queue["counters"].items():
                 total[name] = total.get(name, 0) + value
         return total
 
     def worker_threads(self):
-        return [worker["thread_id"] for worker in self.request("GET", "/v1/workers")["workers"]]
-
-    def request(self, method, path, body=None):
-        """One request to the control socket: the reply's JSON."""
-        connection = UnixConnection(self.control_socket)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            reply = connection.getresponse()
-            text = reply.read().decode()
-        finally:
-            connection.close()
-        if reply.status >= 300:
-            raise GuestError(f"{method} {path}: {reply.status} {text}")
-        return json.loads(text) if text else None
+        return [worker["thread_id"] for worker in self.ask("workers")["workers"]]
 
     def command(self, *words):
         """Runs `sidecore WORDS…` on this daemon: what it printed."""
-        command = [str(self._command_program), *map(str, words), "--control-socket", str(self.control_socket)]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20)
+        command = [str(self._command_program), "--control-socket", str(self.control_socket), *map(str, words)]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
         if result.returncode != 0:
-            raise GuestError(f"{' '.join(command)}: status {result.returncode}\n{result.stdout}")
+            raise GuestError(f"{' '.join(command)}: status {result.returncode}\n{result.stdout}{result.stderr}")
         return result.stdout
+
+    def ask(self, *words):
+        """The same with --json, and what it printed read."""
+        return json.loads(self.command("--json", *words))
 
     def stop(self, timeout=20):
         """Ends the daemon in order, and raises an error if it did not end so or left an alarm in its log."""
@@ -134,28 +119,15 @@ class Sidecore:
         if not self._process.running():
             raise GuestError(f"sidecored has ended\n{self._process.log_end()}")
         try:
-            return self.request("GET", "/v1/version")
-        except (OSError, http.client.HTTPException):
+            return self.ask("version")
+        except GuestError:
             return None
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a UNIX socket."""
-
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self._path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def find_program(directory, name):
-    """The program of that name in a build directory or in an installation."""
-    for folder in (".", "bin", "src/daemon", "src/cli"):
+    """The program of that name in a build directory or an installation."""
+    for folder in ("bin", "sbin"):
         path = pathlib.Path(directory, folder, name)
         if path.is_file():
             return path
-    raise GuestError(f"there is no {name} in {directory}; it is built by `make build` or `make dev`")
+    raise GuestError(f"there is no {name} in {directory}; `make build` builds it in build/release")
