@@ -85,6 +85,7 @@ public:
     virtual void set_backend_channel(std::shared_ptr<BackendChannel> channel) = 0;
 
     /// SET_STATUS / GET_STATUS: the virtio device status byte. The handler adds DEVICE_NEEDS_RESET when it is so.
+    /// 0 is the driver's reset: the vrings are stopped before, and the features are set anew after.
     virtual Result<void> set_status(std::uint8_t status) = 0;
     virtual std::uint8_t status() const = 0;
 

@@ -144,7 +144,7 @@ private:
 
     void send(Connection& connection, Request request, Bytes payload, std::vector<int> fds = {}) {
         MessageHeader header = make_header(request, payload.size(), byte() % 2 == 0 ? header_flags::need_reply : 0U);
-        if (byte() < 4) {
+        if (byte() >= 252) {
             damage(header, payload, fds);
         }
         // Blocking is no way out for a fuzzer: what does not fit is not sent.

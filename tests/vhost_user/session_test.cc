@@ -407,6 +407,17 @@ TEST_F(SessionTest, StopsVringsWhenTheDriverResets) {
                             "start_vring 1 size 256 base 0 kick", "stop_vring 0", "stop_vring 1", "set_status 0x0"));
 }
 
+TEST_F(SessionTest, PassesTheFeaturesOnAgainAfterTheDriversReset) {
+    negotiate();
+    send_u64(Request::set_status, 0xf);
+    send_u64(Request::set_features, virtio_features | protocol_features_mask);
+    send_u64(Request::set_status, 0);
+    send_u64(Request::set_features, virtio_features | protocol_features_mask);
+    ASSERT_TRUE(run());
+    EXPECT_THAT(handler.events, ElementsAre("set_features 0x130000000", "set_status 0xf", "set_status 0x0",
+                                            "set_features 0x130000000"));
+}
+
 TEST_F(SessionTest, ResetsTheDevice) {
     negotiate();
     send_fd(Request::set_vring_call, 0);
