@@ -210,7 +210,6 @@ int run(int argc, char** argv) {
         ->envname("SIDECORE_SOCKET")
         ->capture_default_str();
     app.add_flag("--json", arguments.json, "Print the daemon's reply as it is");
-    app.require_subcommand(1);
     app.fallthrough();
     app.footer("sidecore blk starts one disk by itself, without a daemon: see sidecore blk --help");
     declare_simple(app, arguments, action);
@@ -223,6 +222,9 @@ int run(int argc, char** argv) {
         return app.exit(error) == 0 ? EXIT_SUCCESS : exit_usage;
     } catch (const UsageError& usage) {
         return fail(usage.error, exit_usage);
+    }
+    if (!action) {
+        return fail({ErrorKind::invalid_argument, "what to do? See sidecore --help", 0}, exit_usage);
     }
     auto client = control::HttpClient::create(arguments.socket);
     if (!client) {

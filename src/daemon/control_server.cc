@@ -6,10 +6,8 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <microhttpd.h>
 #include <string_view>
-#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -117,8 +115,6 @@ ControlServer::ControlServer(std::string socket_path, control::Service& service)
     : socket_path_(std::move(socket_path)), service_(service) {}
 
 Result<std::unique_ptr<ControlServer>> ControlServer::create(const Options& options, control::Service& service) {
-    std::error_code ignored;  // binding fails if the directory is still missing, and says so
-    std::filesystem::create_directory(std::filesystem::path(options.socket_path).parent_path(), ignored);
     SIDECORE_TRY_ASSIGN(Fd listener,
                         listen_unix(options.socket_path, options.socket_permissions, options.socket_group));
     SIDECORE_TRY(set_nonblocking(listener.get()));

@@ -30,8 +30,7 @@ public:
         std::string socket_group;  ///< empty: the process's own
     };
 
-    /// Makes the last directory of the socket's path if it is missing. Errors: as vhost_user::listen_unix; not_found (no
-    /// such group); system.
+    /// Errors: as listen_unix; system.
     static Result<std::unique_ptr<ControlServer>> create(const Options& options, control::Service& service);
 
     /// Lets a request that is being answered finish, then closes everything and removes the socket.

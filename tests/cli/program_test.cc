@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program itself, against a server with made-up devices.
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/run_program.hh"
+#include "daemon/control_server.hh"
+#include "daemon/fake_service.hh"
+
+namespace sidecore::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+class SidecoreCommand : public ::testing::Test {
+protected:
+    SidecoreCommand() {
+        std::string name = (std::filesystem::temp_directory_path() / "sidecore-cli-XXXXXX").string();
+        folder_ = ::mkdtemp(name.data());
+        socket_ = folder_ / "control.sock";
+        server_ = daemon::ControlServer::create({socket_, 0600, ""}, service_).value();
+    }
+    ~SidecoreCommand() override {
+        server_.reset();
+        std::filesystem::remove_all(folder_);
+    }
+
+    test::Program::Ended run(std::vector<std::string> words, const std::string& input = {}) {
+        words.insert(words.begin(), SIDECORE_PROGRAM);
+        return test::Program(std::move(words), input, -1, {{"SIDECORE_SOCKET", socket_}}).wait();
+    }
+
+    void expect_usage_error(std::vector<std::string> words, const std::string& message) {
+        const auto ended = run(std::move(words));
+        EXPECT_EQ(ended.status, 2) << ended.out;
+        EXPECT_THAT(ended.err, HasSubstr(message));
+        EXPECT_EQ(ended.out, "");
+    }
+
+    std::filesystem::path folder_;
+    std::string socket_;
+    test::FakeService service_;
+    std::unique_ptr<daemon::ControlServer> server_;
+};
+
+TEST_F(SidecoreCommand, ListsDevices) {
+    const auto ended = run({"list"});
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    EXPECT_THAT(ended.out, AllOf(StartsWith("NAME "), HasSubstr("\ndisk0  blk   running  10GiB ")));
+    EXPECT_EQ(ended.err, "");
+}
+
+TEST_F(SidecoreCommand, PrintsWhatTheDaemonSaidWithJson) {
+    const auto before = run({"--json", "list"});
+    EXPECT_EQ(before.status, 0) << before.err;
+    EXPECT_EQ(before.out, control::to_text(control::to_json(service_.devices())) + "\n");
+    EXPECT_EQ(run({"list", "--json"}).out, before.out);
+    EXPECT_THAT(run({"show", "disk0", "--json"}).out, StartsWith(R"({"name":"disk0",)"));
+    EXPECT_THAT(run({"show", "--json"}).out, HasSubstr(R"("process_id":4711)"));
+    EXPECT_THAT(run({"workers", "--json"}).out, HasSubstr(R"("thread_id":4712)"));
+    EXPECT_THAT(run({"set", "policy=never", "--json"}).out, HasSubstr(R"("kind":"never")"));
+    EXPECT_THAT(run({"stats", "--json"}).out, HasSubstr(R"("cycles_per_ns":2.5)"));
+    EXPECT_THAT(run({"version", "--json"}).out, HasSubstr(R"("api":"v1")"));
+}
+
+TEST_F(SidecoreCommand, ShowsDevicesDaemonAndWorkers) {
+    EXPECT_THAT(run({"show", "disk0"}).out, HasSubstr("state       running\n"));
+    EXPECT_THAT(run({"show", "disk0", "--counters"}).out, StartsWith("COUNTER "));
+    EXPECT_THAT(run({"show"}).out, StartsWith("sidecored 0.1.0, process 4711"));
+    EXPECT_THAT(run({"workers"}).out, HasSubstr("\nio0     3    4712 "));
+    EXPECT_THAT(run({"version"}).out, AllOf(StartsWith("command 0."), HasSubstr("daemon 0.")));
+    EXPECT_THAT(run({"--version"}).out, StartsWith("sidecore 0."));
+    EXPECT_THAT(run({"--help"}).out, AllOf(HasSubstr("resize"), HasSubstr("sidecore blk")));
+}
+
+TEST_F(SidecoreCommand, ChangesPolicies) {
+    const auto ended = run({"set", "policy=always", "poll_start_rate=8"});
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    EXPECT_THAT(ended.out, HasSubstr("always (queue)"));
+    EXPECT_EQ(run({"set", "--device", "disk0", "poll_stop_idle=500ms"}).status, 0);
+    EXPECT_EQ(run({"set", "tick=inherit", "--device", "disk0", "--queue", "1"}).status, 0);
+    EXPECT_THAT(service_.log(),
+                ElementsAre(R"(policy */* {"kind":"always","poll_start_rate":8})",
+                            R"(policy disk0/* {"poll_stop_idle":"500ms"})", R"(policy disk0/1 {"tick":null})"));
+}
+
+TEST_F(SidecoreCommand, AddsDevices) {
+    const auto ended = run({"add", "disk1", "--socket-path", "/run/d1", "--null-size", "1GiB", "--num-queues", "2",
+                            "policy=rate", "tick=2ms"});
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    EXPECT_THAT(ended.out, StartsWith("name        disk1\n"));
+    EXPECT_THAT(service_.log(),
+                ElementsAre(R"(add {"name":"disk1","type":"blk","socket":"/run/d1","queues":2,)"
+                            R"("storage":{"kind":"null","size":1073741824},"policy":{"kind":"rate","tick":"2ms"}})"));
+}
+
+TEST_F(SidecoreCommand, AddsDevicesFromJson) {
+    const std::string device = R"({"name": "disk2", "socket": "/run/d2", "storage": {"kind": "null", "size": 512}})";
+    auto ended = run({"add", "--from", "-"}, device);
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    std::ofstream(folder_ / "device.json") << device;
+    ended = run({"add", "--from", folder_ / "device.json"});
+    EXPECT_EQ(ended.status, 1);
+    EXPECT_EQ(ended.err, "sidecore: there is a device \"disk2\" already\n");
+    EXPECT_EQ(run({"add", "--from", "-"}, "{").status, 2);
+    EXPECT_EQ(run({"add", "--from", folder_ / "none"}).status, 2);
+}
+
+TEST_F(SidecoreCommand, ResizesAndRemoves) {
+    EXPECT_THAT(run({"resize", "disk0", "20G"}).out, HasSubstr("size        21474836480 bytes (20GiB)\n"));
+    EXPECT_EQ(run({"resize", "disk0"}).status, 0);
+    EXPECT_EQ(run({"add", "disk1", "--socket-path", "/run/d1", "--memory-size", "1M"}).status, 0);
+    const auto ended = run({"remove", "disk0", "disk1"});
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    EXPECT_EQ(ended.out, "");
+    EXPECT_THAT(service_.devices(), IsEmpty());
+    const std::vector<std::string> log = service_.log();
+    EXPECT_EQ(log[0], "resize disk0 21474836480");
+    EXPECT_EQ(log[1], "resize disk0 0");
+}
+
+TEST_F(SidecoreCommand, ShowsStatistics) {
+    EXPECT_THAT(run({"stats"}).out, StartsWith("DEVICE  QUEUE  MODE "));
+    EXPECT_THAT(run({"stats", "disk0"}).out, StartsWith("DEVICE  QUEUE  MODE "));
+    EXPECT_THAT(service_.log(), ElementsAre("statistics *", "statistics disk0"));
+
+    const auto watched = run({"stats", "--watch", "0.05", "--count", "3"});
+    EXPECT_EQ(watched.status, 0) << watched.err;
+    // The made-up service is always one second and 50 turns further.
+    const std::string first_queue = "disk0       0  polled             0    0.0        0             50 ";
+    std::size_t shown = 0;
+    for (auto at = watched.out.find(first_queue); at != std::string::npos; at = watched.out.find(first_queue, at + 1)) {
+        ++shown;
+    }
+    EXPECT_EQ(shown, 3U) << watched.out;
+
+    const auto json = run({"stats", "--watch", "0.01", "--count", "2", "--json"});
+    EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 2) << json.out;
+}
+
+TEST_F(SidecoreCommand, ErrorsOfTheDaemonGoToStandardError) {
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"show", "none"},
+                                                  {"remove", "none"},
+                                                  {"resize", "none", "1G"},
+                                                  {"stats", "none"},
+                                                  {"set", "policy=rate", "--device", "none"},
+                                                  {"show", "../policy"}}) {
+        const auto ended = run(words);
+        EXPECT_EQ(ended.status, 1);
+        EXPECT_THAT(ended.err, StartsWith("sidecore: there is no device \""));
+        EXPECT_EQ(ended.out, "");
+    }
+    auto ended = run({"set", "policy=magic"});
+    EXPECT_EQ(ended.status, 1);
+    EXPECT_EQ(ended.err, "sidecore: kind: kind cannot be \"magic\"; allowed are \"never\", \"always\", \"rate\"\n");
+    ended = run({"remove", "disk0", "none"});
+    EXPECT_EQ(ended.status, 1);
+    EXPECT_THAT(service_.devices(), IsEmpty());
+}
+
+TEST_F(SidecoreCommand, ADaemonThatIsNotThereIsAnError) {
+    const auto ended = run({"--socket", folder_ / "none.sock", "list"});
+    EXPECT_EQ(ended.status, 1);
+    EXPECT_THAT(ended.err, AllOf(StartsWith("sidecore: asking the daemon at "), HasSubstr("none.sock")));
+}
+
+TEST_F(SidecoreCommand, WrongUseIsStatusTwo) {
+    expect_usage_error({}, "what to do?");
+    expect_usage_error({"dance"}, "dance");
+    expect_usage_error({"list", "extra"}, "extra");
+    expect_usage_error({"set"}, "SETTING");
+    expect_usage_error({"set", "rate"}, "\"rate\" is no setting");
+    expect_usage_error({"set", "policy=rate", "--queue", "1"}, "--device");
+    expect_usage_error({"set", "policy=rate", "--device", "disk0", "--queue", "x"}, "x");
+    expect_usage_error({"add", "disk1"}, "--socket-path");
+    expect_usage_error({"add", "disk1", "--socket-path", "/x"}, "--blk-file");
+    expect_usage_error({"stats", "--watch", "0"}, "--watch");
+    expect_usage_error({"stats", "--count", "1"}, "--watch");
+    expect_usage_error({"show", "--counters"}, "DEVICE");
+    expect_usage_error({"resize"}, "DEVICE");
+    EXPECT_THAT(service_.log(), IsEmpty());
+}
+
+TEST_F(SidecoreCommand, StartsADiskByItself) {
+    const auto capabilities = run({"blk", "--print-capabilities"});
+    EXPECT_EQ(capabilities.status, 0) << capabilities.err;
+    EXPECT_EQ(capabilities.out, "{\"type\":\"block\",\"features\":[\"read-only\",\"blk-file\"]}\n");
+    EXPECT_EQ(run({"blk"}).status, 2);
+}
+
+}  // namespace
+}  // namespace sidecore::cli

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/render.hh"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/table.hh"
+#include "daemon/fake_service.hh"
+
+namespace sidecore::cli {
+namespace {
+
+using test::FakeService;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(Table, AlignsItsColumns) {
+    Table table({{"NAME"}, {"N", Table::Align::right}, {"LAST"}});
+    table.add({"a", "1", "x"});
+    table.add({"longer", "100", ""});
+    EXPECT_EQ(table.text(),
+              "NAME      N  LAST\n"
+              "a         1  x\n"
+              "longer  100\n");
+}
+
+TEST(Table, KeepsTheTerminalSafe) {
+    Table table({{"NAME"}});
+    table.add({"a\x1b[2J\nb\x7f\xc3\xa4"});
+    EXPECT_EQ(table.text(), "NAME\na?[2J?b?\xc3\xa4\n");
+}
+
+TEST(Render, ListsDevices) {
+    EXPECT_EQ(render_devices({FakeService::make_device("disk0", 2)}),
+              "NAME   TYPE  STATE     SIZE  QUEUES  POLLED  WORKERS  POLICY  SOCKET                    STORAGE\n"
+              "disk0  blk   running  10GiB       2       1  io0      rate    /run/sidecore/disk0.sock  "
+              "/srv/disk0.img, io_uring, direct\n");
+    EXPECT_EQ(render_devices({}), "NAME  TYPE  STATE  SIZE  QUEUES  POLLED  WORKERS  POLICY  SOCKET  STORAGE\n");
+}
+
+TEST(Render, ShowsADevice) {
+    control::DeviceInfo device = FakeService::make_device("disk0", 3);
+    device.last_error = "it sent nonsense";
+    device.queues[1].policy.kind = {"always", control::PolicySource::queue};
+    device.queues[2].attached = false;
+    device.queues[2].size = 0;
+    EXPECT_EQ(render_device(device),
+              "name        disk0\n"
+              "type        blk\n"
+              "state       running\n"
+              "socket      /run/sidecore/disk0.sock (listen), 1 session so far\n"
+              "last error  it sent nonsense\n"
+              "storage     /srv/disk0.img, io_uring, direct\n"
+              "size        10737418240 bytes (10GiB)\n"
+              "read-only   no\n"
+              "serial      disk0\n"
+              "features    0x130000000\n"
+              "turn        at most 64 requests\n"
+              "\n"
+              "POLICY OF  KIND            POLL_START_RATE  POLL_STOP_IDLE  TICK\n"
+              "device     rate (daemon)   4 (built-in)     3s (device)     1ms (built-in)\n"
+              "queue 1    always (queue)  4 (built-in)     3s (device)     1ms (built-in)\n"
+              "\n"
+              "QUEUE  RING  WORKER  MODE      SINCE  STATE        REQUESTS\n"
+              "    0   256  io0     polled    3.2 s  listed           1010\n"
+              "    1   256  io0     notified  3.2 s  armed            1010\n"
+              "    2     0  io0     -             -  not started      1010\n");
+}
+
+TEST(Render, NamesTheStateOfAQueue) {
+    control::DeviceInfo device = FakeService::make_device("disk0", 1);
+    control::QueueInfo& queue = device.queues[0];
+    queue.broken = true;
+    EXPECT_THAT(render_device(device), HasSubstr("  broken  "));
+    queue.broken = false;
+    queue.held = true;
+    EXPECT_THAT(render_device(device), HasSubstr("  held  "));
+    queue.held = false;
+    queue.listed = false;
+    EXPECT_THAT(render_device(device), HasSubstr("  draining  "));
+    queue.attached = false;
+    EXPECT_THAT(render_device(device), HasSubstr("  disabled  "));
+}
+
+TEST(Render, ShowsCounters) {
+    const std::string text = render_counters(FakeService::make_device("disk0", 2));
+    EXPECT_THAT(text, HasSubstr("COUNTER         QUEUE 0  QUEUE 1\n"));
+    EXPECT_THAT(text, HasSubstr("completions        1010     1011\n"));
+}
+
+TEST(Render, ShowsDaemonAndWorkers) {
+    FakeService service;
+    EXPECT_EQ(render_daemon(service.daemon()),
+              "sidecored 0.1.0, process 4711, up for 62.1 min\n\n"
+              "POLICY         POLL_START_RATE  POLL_STOP_IDLE  TICK\n"
+              "rate (daemon)  4 (built-in)     3s (device)     1ms (built-in)\n");
+    EXPECT_EQ(render_workers(service.workers()),
+              "NAME  CPU  THREAD  QUEUES  POLLED  CPU TIME  DEVICES\n"
+              "io0     3    4712       2       1     1.5 s  disk0\n");
+}
+
+TEST(Render, ShowsTotals) {
+    FakeService service;
+    const control::Statistics statistics = service.statistics(std::nullopt).value();
+    EXPECT_EQ(render_totals(statistics),
+              "DEVICE  QUEUE  MODE      REQUESTS    BYTES  KICKS  KICKS SAVED  EMPTY POLLS  HOLDS  TO POLLED  "
+              "TO NOTIFIED\n"
+              "disk0       0  polled        1010  4136960     10          950            0      0          0  "
+              "          0\n"
+              "disk0       1  notified      1010  4136960     10          900            0      0          0  "
+              "          0\n"
+              "\n"
+              "WORKER  CPU  QUEUES  POLLED  CPU TIME  PASSES  SLEEPS\n"
+              "io0       3       2       1     1.5 s    1000      10\n");
+}
+
+TEST(Render, ShowsRatesPerSecond) {
+    FakeService service;
+    const control::Statistics before = service.statistics(std::nullopt).value();
+    control::Statistics after = service.statistics(std::nullopt).value();
+    after.time_ns = before.time_ns + 2'000'000'000;
+    control::QueueInfo& queue = after.devices[0].queues[0];
+    queue.counters = {{"poll_requests", 3000}, {"notif_requests", 10}, {"poll_bytes", 4'096'000 + (8U << 20U)},
+                      {"notif_bytes", 40'960}, {"kicks", 30},          {"poll_kicks", 950},
+                      {"poll_empty", 400},     {"to_polled", 1}};
+    after.workers[0].cpu_time_ns += 1'000'000'000;
+    after.workers[0].counters = {{"loops", 3000}, {"switches", 12}};
+    EXPECT_EQ(render_rates(before, after),
+              "DEVICE  QUEUE  MODE      REQUESTS/S  MIB/S  KICKS/S  KICKS SAVED/S  EMPTY POLLS/S  MODE CHANGES/S\n"
+              "disk0       0  polled          1000    4.0       10              0            200             0.5\n"
+              "disk0       1  notified           0    0.0        0              0              0             0.0\n"
+              "\n"
+              "WORKER  CPU  QUEUES  POLLED  CPU USED  PASSES/S  SLEEPS/S\n"
+              "io0       3       2       1    50.0 %      1000         1\n");
+}
+
+TEST(Render, RatesOfWhatIsNewCountFromZero) {
+    FakeService service;
+    control::Statistics before = service.statistics(std::nullopt).value();
+    control::Statistics after = before;
+    after.time_ns += 1'000'000'000;
+    before.devices.clear();
+    before.workers.clear();
+    EXPECT_THAT(render_rates(before, after), HasSubstr("disk0       0  polled          1010  "));
+    // A device that was removed and added again has counters that are lower than before.
+    before = after;
+    after.time_ns += 1'000'000'000;
+    after.devices[0].queues[0].counters = {{"poll_requests", 7}};
+    EXPECT_THAT(render_rates(before, after), HasSubstr("disk0       0  polled             7  "));
+    before.time_ns = after.time_ns;
+    EXPECT_THAT(render_rates(before, after), Not(HasSubstr("inf")));
+}
+
+}  // namespace
+}  // namespace sidecore::cli

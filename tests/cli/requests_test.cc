@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/requests.hh"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/device_spec.hh"
+#include "control/policy.hh"
+
+namespace sidecore::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string policy_of(const std::vector<std::string>& words) {
+    const auto policy = policy_from_words(words);
+    return policy ? control::to_text(*policy) : policy.error().message;
+}
+
+TEST(PolicyFromWords, TranslatesEachKey) {
+    EXPECT_EQ(policy_of({"policy=rate", "poll_start_rate=8", "poll_stop_idle=3s", "tick=500us"}),
+              R"({"kind":"rate","poll_start_rate":8,"poll_stop_idle":"3s","tick":"500us"})");
+    EXPECT_EQ(policy_of({"policy=inherit", "poll_start_rate=inherit"}), R"({"kind":null,"poll_start_rate":null})");
+    EXPECT_EQ(policy_of({"policy=a=b"}), R"({"kind":"a=b"})");
+}
+
+TEST(PolicyFromWords, WhatItMakesIsWhatTheDaemonReads) {
+    const auto change = control::parse_policy_change(policy_of({"policy=never", "poll_start_rate=0", "tick=inherit"}));
+    ASSERT_TRUE(change) << change.error().message;
+    EXPECT_EQ(change->set.kind, "never");
+    EXPECT_EQ(change->set.poll_start_rate, 0U);
+    EXPECT_EQ(change->inherit.size(), 1U);
+}
+
+TEST(PolicyFromWords, RefusesWhatIsNoSetting) {
+    for (const char* word : {"rate", "", "=", "=rate", "kind=rate", "Policy=rate"}) {
+        EXPECT_THAT(policy_of({word}), HasSubstr("is no setting; there are policy=KIND"));
+    }
+    EXPECT_EQ(policy_of({"tick=1s", "tick=2s"}), "tick is there twice");
+    EXPECT_EQ(policy_of({"poll_start_rate=many"}), "poll_start_rate: \"many\" is no number");
+    EXPECT_EQ(policy_of({"poll_start_rate=-1"}), "poll_start_rate: \"-1\" is no number");
+    EXPECT_EQ(policy_of({"poll_start_rate="}), "poll_start_rate: \"\" is no number");
+}
+
+TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
+    AddArguments arguments;
+    arguments.name = "disk0";
+    arguments.socket_path = "d.sock";
+    arguments.file = "../d.img";
+    arguments.direct = true;
+    arguments.engine = "threads";
+    arguments.threads = 4;
+    arguments.read_only = true;
+    arguments.serial = "S";
+    arguments.queues = 4;
+    arguments.worker = "io0";
+    arguments.turn_budget = 8;
+    arguments.socket_permissions = "0660";
+    arguments.socket_group = "kvm";
+    arguments.policy_words = {"policy=always"};
+    const auto device = device_from_arguments(arguments);
+    ASSERT_TRUE(device) << device.error().message;
+    const auto spec = control::parse_device_spec(control::to_text(*device));
+    ASSERT_TRUE(spec) << spec.error().message;
+
+    const std::filesystem::path here = std::filesystem::current_path();
+    control::DeviceSpec expected;
+    expected.name = "disk0";
+    expected.socket = here / "d.sock";
+    expected.socket_permissions = 0660;
+    expected.socket_group = "kvm";
+    expected.queues = 4;
+    expected.read_only = true;
+    expected.serial = "S";
+    expected.worker = "io0";
+    expected.turn_budget = 8;
+    expected.storage = {
+        control::StorageKind::file, here.parent_path() / "d.img", 0, true, control::FileEngine::threads, 4};
+    expected.policy.kind = "always";
+    EXPECT_EQ(*spec, expected);
+}
+
+TEST(DeviceFromArguments, ConnectorsAndOtherStorage) {
+    AddArguments arguments;
+    arguments.name = "disk0";
+    arguments.socket_path = "/d.sock";
+    arguments.connect = true;
+    arguments.retry_interval = "5s";
+    arguments.memory_size = "1MiB";
+    auto spec = control::parse_device_spec(control::to_text(device_from_arguments(arguments).value()));
+    ASSERT_TRUE(spec) << spec.error().message;
+    EXPECT_EQ(spec->mode, control::SocketMode::connect);
+    EXPECT_EQ(spec->retry_interval_ns, 5'000'000'000U);
+    EXPECT_EQ(spec->storage.kind, control::StorageKind::memory);
+    EXPECT_EQ(spec->storage.size_bytes, 1U << 20U);
+
+    arguments.memory_size.clear();
+    arguments.null_size = "512";
+    spec = control::parse_device_spec(control::to_text(device_from_arguments(arguments).value()));
+    ASSERT_TRUE(spec) << spec.error().message;
+    EXPECT_EQ(spec->storage.kind, control::StorageKind::null);
+}
+
+TEST(DeviceFromArguments, NeedsNameSocketAndOneStorage) {
+    AddArguments arguments;
+    EXPECT_THAT(device_from_arguments(arguments).error().message, HasSubstr("a name and --socket-path are needed"));
+    arguments.name = "d";
+    arguments.socket_path = "/d";
+    EXPECT_THAT(device_from_arguments(arguments).error().message, HasSubstr("one of --blk-file"));
+    arguments.memory_size = "1M";
+    arguments.null_size = "1M";
+    EXPECT_THAT(device_from_arguments(arguments).error().message, HasSubstr("one of --blk-file"));
+}
+
+}  // namespace
+}  // namespace sidecore::cli
