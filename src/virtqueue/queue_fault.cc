@@ -7,6 +7,10 @@ namespace sidecore::virtqueue {
 
 std::string QueueFault::describe(std::uint32_t queue_size) const {
     const auto chain = [this](const std::string& what) { return fmt::format("descriptor chain {}: {}", head, what); };
+    const auto descriptor = [this] {
+        return (a & table_entry) == 0 ? fmt::format("descriptor {}", a)
+                                      : fmt::format("entry {} of its indirect table", a - table_entry);
+    };
     switch (kind) {
         case Kind::none:
             return "no fault";
@@ -19,19 +23,19 @@ std::string QueueFault::describe(std::uint32_t queue_size) const {
         case Kind::head_out_of_range:
             return fmt::format("available ring entry {} names descriptor {}, the table has {}", b, a, queue_size);
         case Kind::next_out_of_range:
-            return chain(fmt::format("descriptor {} says that {} comes next, which its table does not have", a, b));
+            return chain(fmt::format("{} says that {} comes next, which its table does not have", descriptor(), b));
         case Kind::loop:
             return chain(fmt::format("it loops: still not at its end after {} descriptors", a));
         case Kind::too_many_segments:
             return chain(fmt::format("more than {} pieces of memory", a));
         case Kind::zero_length:
-            return chain(fmt::format("descriptor {} has length 0", a));
+            return chain(descriptor() + " has length 0");
         case Kind::chain_too_long:
             return chain(fmt::format("its buffers add up to more than 2^32 bytes ({})", a));
         case Kind::buffer_unmapped:
             return chain(fmt::format("guest address {:#x}, length {} is not in the guest's memory", a, b));
         case Kind::readable_after_writable:
-            return chain(fmt::format("descriptor {} is device-readable and follows a device-writable one", a));
+            return chain(descriptor() + " is device-readable and follows a device-writable one");
         case Kind::indirect_not_negotiated:
             return chain(fmt::format("descriptor {} is indirect, which was not negotiated", a));
         case Kind::indirect_nested:

@@ -31,6 +31,9 @@ struct QueueFault {
         bad_request,              ///< the device found a chain that its device type forbids; a: device's own number
     };
 
+    /// Added to a descriptor's number (a) where it is an entry of the chain's indirect table.
+    static constexpr std::uint64_t table_entry = std::uint64_t{1} << 32U;
+
     Kind kind = Kind::none;
     std::uint16_t head = 0;  ///< of the chain, where there was one
     std::uint64_t a = 0;

@@ -22,8 +22,9 @@ std::atomic_ref<std::uint16_t> shared16(std::byte* place) noexcept {
     return std::atomic_ref<std::uint16_t>(*reinterpret_cast<std::uint16_t*>(place));
 }
 
-/// With the event index form, avail_event must not come round to what it says while we do not want kicks: it
-/// is moved along at least this often (a quarter of the index's range).
+/// With the event index form, the driver must not come round to what avail_event says while we do not want kicks.
+/// It gets no further than a ring beyond the used index, so publish() moves avail_event along before it shows more
+/// than this (a quarter of the index's range; the largest ring is half of it).
 constexpr std::uint16_t event_refresh_distance = 0x4000;
 
 bool aligned(const void* place, std::size_t alignment) noexcept {
@@ -124,9 +125,6 @@ std::uint16_t SplitQueue::available() noexcept {
             return 0;
         }
         known_available_ = now;
-        if (setup_.event_index && index_distance(next_available_, kick_event_) > event_refresh_distance) {
-            suppress_by_event();
-        }
     }
     return index_distance(known_available_, next_available_);
 }
@@ -209,7 +207,7 @@ struct SplitQueue::Walk {
     std::uint64_t bytes = 0;
 };
 
-bool SplitQueue::append(Walk& walk, const Descriptor& descriptor, std::uint32_t index) noexcept {
+bool SplitQueue::append(Walk& walk, const Descriptor& descriptor, std::uint64_t index) noexcept {
     const std::uint64_t address = descriptor.address;
     const std::uint32_t length = descriptor.length;
     const bool writable = (descriptor.flags & Descriptor::flag_write) != 0;
@@ -268,14 +266,14 @@ bool SplitQueue::walk_indirect(Walk& walk, const Descriptor& descriptor, std::ui
             fail(QueueFault::Kind::indirect_nested, walk.head, entry);
             return false;
         }
-        if (!append(walk, inner, entry)) {
+        if (!append(walk, inner, QueueFault::table_entry + entry)) {
             return false;
         }
         if ((inner.flags & Descriptor::flag_next) == 0) {
             return true;
         }
         if (inner.next >= entries) {
-            fail(QueueFault::Kind::next_out_of_range, walk.head, entry, inner.next);
+            fail(QueueFault::Kind::next_out_of_range, walk.head, QueueFault::table_entry + entry, inner.next);
             return false;
         }
         entry = inner.next;
@@ -353,6 +351,9 @@ void SplitQueue::push(std::uint16_t head, std::uint32_t written) noexcept {
 bool SplitQueue::publish() noexcept {
     if (published_ == next_used_ || fault_) {
         return false;
+    }
+    if (setup_.event_index && index_distance(next_available_, kick_event_) > event_refresh_distance) {
+        suppress_by_event();
     }
     const std::uint16_t before = published_;
     // Release: the elements and the data come first (2.7.8.2).

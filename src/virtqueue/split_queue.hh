@@ -116,7 +116,7 @@ private:
     void suppress_by_event() noexcept;
 
     struct Walk;
-    bool append(Walk& walk, const Descriptor& descriptor, std::uint32_t index) noexcept;
+    bool append(Walk& walk, const Descriptor& descriptor, std::uint64_t index) noexcept;
     bool walk_indirect(Walk& walk, const Descriptor& descriptor, std::uint32_t index) noexcept;
 
     // Read by every poll.
