@@ -33,7 +33,7 @@ struct FileOptions {
 /// A disk whose contents are a regular file or a block device, locked against other users while it is open.
 ///
 /// Blocks: a block device has its own logical blocks; a file has blocks of 512 bytes, or what direct I/O to it needs.
-/// Requests in smaller units fail with -EINVAL (VIRTIO 5.2.4 lets a driver use 512-byte units whatever
+/// Requests in smaller units fail with -EINVAL (VIRTIO 5.2.5 lets a driver use 512-byte units whatever
 /// blk_size says; drivers do not, and obeying would mean to read, change and write back blocks that other queues
 /// write to at the same time).
 ///

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::byte guard_byte{0xa5};
 constexpr std::size_t page = 4096;
+constexpr std::size_t single_bytes_max = 8192;
 
 struct Piece {
     std::size_t bytes;
@@ -31,7 +32,7 @@ Piece next_piece(Layout layout, std::size_t left, Random& random) {
         case Layout::odd_pieces:
             return {pick(1, 3000), 2, 1};
         case Layout::single_bytes:
-            return {1, 1, 0};
+            return {left > single_bytes_max ? left - single_bytes_max : 1, 1, 0};
         case Layout::mixed:
             return pick(0, 1) == 0 ? Piece{page, page, 0} : Piece{pick(1, 2000), 2, 1};
     }
@@ -67,12 +68,10 @@ SegmentedBuffer::SegmentedBuffer(Layout layout, std::size_t bytes, Random& rando
         left -= piece.bytes;
     }
     arena_.assign(end + 2 * page, guard_byte);
-    is_guard_.assign(arena_.size(), true);
     // The order in memory is not the order in the request.
     const std::size_t base = page - reinterpret_cast<std::uintptr_t>(arena_.data()) % page;
     for (const Place& place : places) {
         segments_.push_back({arena_.data() + base + place.position, place.bytes});
-        std::fill_n(is_guard_.begin() + static_cast<std::ptrdiff_t>(base + place.position), place.bytes, false);
     }
     if (layout == Layout::sectors || layout == Layout::single_bytes) {
         std::shuffle(segments_.begin(), segments_.end(), random);
@@ -96,12 +95,13 @@ Bytes SegmentedBuffer::gather() const {
 }
 
 bool SegmentedBuffer::guards_intact() const {
-    for (std::size_t i = 0; i < arena_.size(); ++i) {
-        if (is_guard_[i] && arena_[i] != guard_byte) {
-            return false;
-        }
+    // What there should be: guards, and the segments as they are.
+    Bytes expected(arena_.size(), guard_byte);
+    for (const iovec& segment : segments_) {
+        const auto* start = static_cast<const std::byte*>(segment.iov_base);
+        std::memcpy(expected.data() + (start - arena_.data()), start, segment.iov_len);
     }
-    return true;
+    return arena_ == expected;
 }
 
 }  // namespace sidecore::storage::test

@@ -21,7 +21,7 @@ enum class Layout : std::uint8_t {
     sectors,           ///< segments of 512 bytes, aligned to 512
     one_odd,           ///< one segment at an odd address
     odd_pieces,        ///< segments of 1 to 3000 bytes at odd addresses
-    single_bytes,      ///< segments of one byte
+    single_bytes,      ///< segments of one byte, up to 8192 of them after a long one
     mixed,             ///< aligned ones and odd ones
 };
 inline constexpr Layout layouts[] = {Layout::one_page_aligned, Layout::sectors,      Layout::one_odd,
@@ -47,7 +47,6 @@ private:
     Bytes arena_;
     std::vector<iovec> segments_;
     std::vector<iovec> working_;
-    std::vector<bool> is_guard_;
 };
 
 }  // namespace sidecore::storage::test

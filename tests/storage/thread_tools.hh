@@ -12,11 +12,9 @@ namespace sidecore::storage::test {
 /// them). What the thread starts inherits that.
 void run_without_system_calls(std::initializer_list<long> forbidden, const std::function<void()>& body);
 
-/// Runs `body` in a thread of its own; returns how many of these system calls it tried to make (none is executed).
-int count_system_calls(std::initializer_list<long> counted, const std::function<void()>& body);
-
-/// The system calls by which a thread does I/O or waits for it.
-extern const std::initializer_list<long> io_system_calls;
+/// Runs `body` in a thread of its own; returns how many system calls it tried to make that do I/O, or that read from or
+/// write to `fd` (none is executed).
+int count_io_system_calls(int fd, const std::function<void()>& body);
 
 /// Runs `body` in a thread that has the rights of the user nobody, if it has more now.
 void run_as_nobody(const std::function<void()>& body);
