@@ -82,25 +82,30 @@ function(sidecore_test folder)
     PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
-# sidecore_fuzzer(name SOURCES a_fuzzer.cc DEPENDS virtqueue)
-# The libFuzzer program <name>_fuzzer and the ctest entry "fuzz.<name>", label "fuzz", which runs it for FUZZ_SECONDS
-# (20) from the seeds in corpus/<name>, if there are any. What it finds stays in the build directory.
-function(sidecore_fuzzer name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+# sidecore_fuzz(name SOURCES a_fuzz.cc DEPENDS virtqueue MAX_LENGTH 4096)
+# The libFuzzer program <name>_fuzz and the ctest entry "fuzz.<name>", label "fuzz", which runs it for FUZZ_SECONDS (20)
+# from the seeds in corpus/<name>, if there are any, and fails on the first find. By hand: <name>_fuzz FOLDER;
+# <name>_fuzz FILE runs a find again.
+function(sidecore_fuzz name)
+  cmake_parse_arguments(ARG "" "MAX_LENGTH" "SOURCES;DEPENDS;LINK" ${ARGN})
   list(TRANSFORM ARG_DEPENDS PREPEND sidecore_)
-  add_executable(${name}_fuzzer ${ARG_SOURCES})
-  target_link_libraries(${name}_fuzzer PRIVATE sidecore_options ${ARG_DEPENDS} ${ARG_LINK})
-  target_include_directories(${name}_fuzzer PRIVATE "${CMAKE_SOURCE_DIR}/tests")
-  target_link_options(${name}_fuzzer PRIVATE -fsanitize=fuzzer)
+  if(NOT ARG_MAX_LENGTH)
+    set(ARG_MAX_LENGTH 4096)
+  endif()
+  add_executable(${name}_fuzz ${ARG_SOURCES})
+  target_link_libraries(${name}_fuzz PRIVATE sidecore_options ${ARG_DEPENDS} ${ARG_LINK})
+  target_include_directories(${name}_fuzz PRIVATE "${CMAKE_SOURCE_DIR}/tests")
+  target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
 
-  set(found "${CMAKE_CURRENT_BINARY_DIR}/${name}")
-  file(MAKE_DIRECTORY "${found}")
   set(seeds "")
   if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
     set(seeds "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name}")
   endif()
+  set(found "${CMAKE_CURRENT_BINARY_DIR}/found-by-${name}")
+  file(MAKE_DIRECTORY "${found}")
   add_test(NAME fuzz.${name}
-    COMMAND sh -c "exec \"$0\" -max_total_time=\${FUZZ_SECONDS:-20} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \"$@\""
-            $<TARGET_FILE:${name}_fuzzer> "-artifact_prefix=${found}/" "${found}" ${seeds})
+    COMMAND sh -c "exec \"$0\" -max_total_time=\"\${FUZZ_SECONDS:-20}\" \"$@\"" $<TARGET_FILE:${name}_fuzz>
+            -max_len=${ARG_MAX_LENGTH} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+            "-artifact_prefix=${found}/" "${found}" ${seeds})
   set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz)
 endfunction()
