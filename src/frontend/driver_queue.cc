@@ -73,6 +73,7 @@ void DriverQueue::reset() noexcept {
     ring_.clear();
     available_next_ = available_published_ = used_next_ = first_index_;
     ring_.set_available_index(first_index_, std::memory_order_relaxed);
+    ring_.set_used_index(first_index_, std::memory_order_relaxed);
     std::iota(links_.begin(), links_.end(), std::uint16_t{1});
     links_.back() = none;
     std::fill(chains_.begin(), chains_.end(), Chain{});

@@ -96,6 +96,11 @@ public:
         word(available_, 4U + 2U * size_).store(index, order);
     }
 
+    /// The device's to move; the driver only puts it where a new ring starts.
+    void set_used_index(std::uint16_t index, std::memory_order order) const noexcept {
+        word(used_, 2).store(index, order);
+    }
+
     std::uint16_t used_flags(std::memory_order order) const noexcept { return word(used_, 0).load(order); }
     std::uint16_t used_index(std::memory_order order) const noexcept { return word(used_, 2).load(order); }
     std::uint16_t available_event(std::memory_order order) const noexcept {
