@@ -30,7 +30,7 @@ public:
         std::string name = "blk";     ///< for the log
         std::uint16_t queues = 1;     ///< 1 to 64
         bool read_only = false;       ///< also if the storage back-end is
-        std::string serial;           ///< GET_ID, up to 20 bytes; empty: the name
+        std::string serial{};         ///< GET_ID, up to 20 bytes; empty: the name
         std::uint16_t seg_max = 126;  ///< data segments of one request: 1 to 1024
         bool event_index = true;      ///< offer VIRTIO_F_EVENT_IDX
         bool indirect = true;         ///< offer VIRTIO_F_INDIRECT_DESC
