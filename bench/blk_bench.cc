@@ -45,6 +45,7 @@ struct Options {
     std::uint16_t queue_size = 512;
     bool event_index = true;
     bool indirect = false;
+    bool rewrite_descriptors = false;
     std::uint32_t block_bytes = 4096;
     unsigned write_percent = 0;
     int cpu = 0;
@@ -200,8 +201,10 @@ Result<void> drive(const Target& target, const Options& options, Run& run) {
     std::vector<BlkLoad> loads;
     for (frontend::DriverQueue& queue : target.queues) {
         queue.suppress_calls();
-        const BlkLoad::Options load{
-            .depth = run.depth, .block_bytes = options.block_bytes, .indirect = options.indirect};
+        const BlkLoad::Options load{.depth = run.depth,
+                                    .block_bytes = options.block_bytes,
+                                    .indirect = options.indirect,
+                                    .rewrite_descriptors = options.rewrite_descriptors};
         SIDECORE_TRY_ASSIGN(BlkLoad made, BlkLoad::create(target.memory, queue, load));
         loads.push_back(std::move(made));
     }
@@ -297,6 +300,7 @@ nlohmann::json to_json(const Options& options, const Run& run) {
         {"queues", options.queues},
         {"event_index", options.event_index},
         {"indirect", options.indirect},
+        {"rewrite_descriptors", options.rewrite_descriptors},
         {"block_bytes", options.block_bytes},
         {"write_percent", options.write_percent},
         {"seconds", run.seconds},
@@ -366,6 +370,8 @@ int main(int argc, char** argv) {
     app.add_option("--queue-size", options.queue_size, "descriptors of a virtqueue")->capture_default_str();
     app.add_flag("--event-idx,!--no-event-idx", options.event_index, "VIRTIO_F_EVENT_IDX if offered (default)");
     app.add_flag("--indirect", options.indirect, "indirect descriptors");
+    app.add_flag("--rewrite-descriptors", options.rewrite_descriptors,
+                 "write them for each request, as a guest's driver does; else they stay as they are");
     app.add_option("--block-bytes", options.block_bytes, "of a request")->capture_default_str();
     app.add_option("--write-percent", options.write_percent, "writes among the requests")
         ->check(CLI::Range(0, 100))

@@ -18,7 +18,7 @@ Result<BlkLoad> BlkLoad::create(GuestMemoryFile& memory, DriverQueue& queue, con
     if (options.depth == 0 || options.block_bytes == 0 || options.block_bytes % blk_sector_bytes != 0) {
         return failure(ErrorKind::invalid_argument, "a load needs a depth and whole sectors");
     }
-    BlkLoad load(queue);
+    BlkLoad load(queue, options);
     load.slot_of_head_.resize(queue.size());
     load.slots_.reserve(options.depth);
     SIDECORE_TRY_ASSIGN(const GuestBuffer lines, memory.allocate(options.depth * line_stride, line_stride));
@@ -40,18 +40,26 @@ Result<void> BlkLoad::add_slot(GuestMemoryFile& memory, const GuestBuffer& line,
         Piece{.address = line.address + status_offset, .length = 1, .device_writable = true},
     };
     std::optional<std::uint16_t> head;
+    Descriptor* table = nullptr;
+    std::uint16_t index = 0;
     if (options.indirect) {
-        SIDECORE_TRY_ASSIGN(const GuestBuffer table, memory.allocate(pieces.size() * sizeof(Descriptor), 64));
-        head = queue_->format({}, pieces, table);
-        slot.data_descriptor = reinterpret_cast<Descriptor*>(table.host) + 1;
-    } else if ((head = queue_->format(pieces))) {
-        auto* const descriptors = reinterpret_cast<Descriptor*>(queue_->ring().descriptor_area().host);
-        slot.data_descriptor = &descriptors[descriptors[*head].next];
+        SIDECORE_TRY_ASSIGN(const GuestBuffer place, memory.allocate(pieces.size() * sizeof(Descriptor), 64));
+        head = queue_->format({}, pieces, place);
+        table = reinterpret_cast<Descriptor*>(place.host);
+    } else {
+        head = queue_->format(pieces);
+        table = reinterpret_cast<Descriptor*>(queue_->ring().descriptor_area().host);
+        index = head.value_or(0);
     }
     if (!head) {
         return failure(ErrorKind::out_of_range, "the queue has too few descriptors for this depth");
     }
     slot.head = *head;
+    for (std::size_t i = 0; i < slot.shared.size(); ++i) {
+        slot.shared[i] = &table[index];
+        slot.descriptors[i] = *slot.shared[i];
+        index = slot.descriptors[i].next;
+    }
     slot_of_head_[slot.head] = static_cast<std::uint16_t>(slots_.size());
     idle_.push_back(static_cast<std::uint16_t>(slots_.size()));
     ++idle_count_;
@@ -60,9 +68,11 @@ Result<void> BlkLoad::add_slot(GuestMemoryFile& memory, const GuestBuffer& line,
 }
 
 void BlkLoad::turn(Slot& slot, BlkType type) noexcept {
-    const std::uint16_t flags = slot.data_descriptor->flags;
-    slot.data_descriptor->flags = static_cast<std::uint16_t>(
-        type == BlkType::read ? flags | descriptor_device_writable : flags & ~unsigned{descriptor_device_writable});
+    Descriptor& data = slot.descriptors[1];
+    const std::uint16_t flags = data.flags;
+    data.flags = static_cast<std::uint16_t>(type == BlkType::read ? flags | descriptor_device_writable
+                                                                  : flags & ~unsigned{descriptor_device_writable});
+    *slot.shared[1] = data;
     slot.type = type;
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,10 @@ public:
         std::uint16_t depth = 32;          ///< slots
         std::uint32_t block_bytes = 4096;  ///< data of each request; a multiple of 512
         bool indirect = false;             ///< one descriptor of the ring per request instead of three
+
+        /// Write the three descriptors again for each request, as a guest's driver does, which has other buffers each
+        /// time. They then travel to the device too: one or two cache lines more.
+        bool rewrite_descriptors = false;
     };
 
     struct Finished {
@@ -49,6 +54,11 @@ public:
             .type = static_cast<std::uint32_t>(type), .reserved = std::uint32_t{0}, .sector = sector};
         std::memcpy(slot.line, &header, sizeof header);
         slot.line[status_offset] = static_cast<std::byte>(BlkStatus::not_written);
+        if (rewrite_descriptors_) {
+            for (std::size_t i = 0; i < slot.shared.size(); ++i) {
+                std::memcpy(slot.shared[i], &slot.descriptors[i], sizeof(Descriptor));
+            }
+        }
         queue_->offer(slot.head);
         return index;
     }
@@ -67,15 +77,18 @@ private:
         std::byte* line = nullptr;  ///< header, status
         std::uint16_t head = 0;
         BlkType type = BlkType::read;
-        Descriptor* data_descriptor = nullptr;  ///< whose direction depends on the type
         GuestBuffer data;
+        std::array<Descriptor*, 3> shared{};      ///< header, data, status: where the device sees them
+        std::array<Descriptor, 3> descriptors{};  ///< and what is there
     };
 
-    explicit BlkLoad(DriverQueue& queue) : queue_(&queue) {}
+    BlkLoad(DriverQueue& queue, const Options& options)
+        : queue_(&queue), rewrite_descriptors_(options.rewrite_descriptors) {}
     Result<void> add_slot(GuestMemoryFile& memory, const GuestBuffer& line, const Options& options);
     static void turn(Slot& slot, BlkType type) noexcept;
 
     DriverQueue* queue_;
+    bool rewrite_descriptors_;
     std::vector<Slot> slots_;
     std::vector<std::uint16_t> slot_of_head_;
     std::vector<std::uint16_t> idle_;

@@ -94,6 +94,30 @@ TEST_P(Chains, TurnFromReadToWriteAndBack) {
     }
 }
 
+TEST_P(Chains, AreWrittenAgainIfWanted) {
+    for (const bool rewrite : {false, true}) {
+        Bench bench({.depth = 1, .block_bytes = 512, .indirect = GetParam(), .rewrite_descriptors = rewrite});
+        std::array<BlkLoad::Finished, 1> finished{};
+        bench.load.start(BlkType::write, 1);
+        bench.queue.publish();
+        const auto before = bench.device.chain(bench.device.available_entry(0));
+        bench.serve(0);
+        ASSERT_EQ(bench.load.finish(finished), 1U);
+        // Something that does not belong there, in the address of the data's descriptor.
+        std::byte* const table =
+            GetParam() ? bench.device.host(bench.device.descriptor(0)) : bench.queue.ring().descriptor_area().host;
+        const std::uint64_t spoilt = 0x777;
+        std::memcpy(table + 16, &spoilt, sizeof spoilt);
+        bench.load.start(BlkType::write, 2);
+        bench.queue.publish();
+        const auto after = bench.device.chain(bench.device.available_entry(1));
+        ASSERT_EQ(after.size(), 3U);
+        EXPECT_EQ(after[1].address, rewrite ? before[1].address : spoilt);
+        EXPECT_EQ(after[1].flags, before[1].flags);
+        EXPECT_EQ(after[2].address, before[2].address);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Forms, Chains, testing::Bool(),
                          [](const auto& test) { return test.param ? "Indirect" : "Direct"; });
 
