@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,8 +25,8 @@ Result<sockaddr_un> address_of(const std::filesystem::path& path) {
     // One byte stays for the terminating zero.
     if (text.size() >= sizeof(address.sun_path)) {
         return failure(ErrorKind::invalid_argument,
-                       fmt::format("{}: {} bytes are too long for a socket's path, at most {}", text,
-                                   text.size(), sizeof(address.sun_path) - 1));
+                       fmt::format("{}: {} bytes are too long for a socket's path, at most {}", text, text.size(),
+                                   sizeof(address.sun_path) - 1));
     }
     std::memcpy(address.sun_path, text.data(), text.size());
     return address;
@@ -43,14 +44,19 @@ Result<Fd> make_socket() {
     return Fd(fd);
 }
 
-/// 0 or an errno.
+/// 0 or an errno; EAGAIN where as many wait to be accepted as the listener wants. Connecting would wait for it then, where
+/// nobody could stop us.
 int try_connect(int fd, const sockaddr_un& address) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        return errno;
+    }
     while (::connect(fd, generic(address), sizeof(address)) < 0) {
         if (errno != EINTR) {
             return errno;
         }
     }
-    return 0;
+    return ::fcntl(fd, F_SETFL, flags) < 0 ? errno : 0;
 }
 
 /// Makes room at `path`, if what is there is a socket on which nobody answers.
@@ -63,16 +69,14 @@ Result<void> remove_stale_socket(const std::filesystem::path& path, const sockad
         return failure_from_errno(path.native());
     }
     if (!S_ISSOCK(status.st_mode)) {
-        return failure(ErrorKind::already_exists,
-                       fmt::format("{}: exists and is not a socket", path.native()));
+        return failure(ErrorKind::already_exists, fmt::format("{}: exists and is not a socket", path.native()));
     }
     SIDECORE_TRY_ASSIGN(const Fd probe, make_socket());
     const int result = try_connect(probe.get(), address);
     if (result != ECONNREFUSED) {
-        return failure(
-            ErrorKind::already_exists,
-            fmt::format("{}: another process listens there{}", path.native(),
-                        result == 0 ? "" : fmt::format(" or may do so ({})", std::strerror(result))));
+        return failure(ErrorKind::already_exists,
+                       fmt::format("{}: another process listens there{}", path.native(),
+                                   result == 0 ? "" : fmt::format(" or may do so ({})", std::strerror(result))));
     }
     if (::unlink(path.c_str()) < 0 && errno != ENOENT) {
         return failure_from_errno(fmt::format("{}: removing the socket left there", path.native()));
@@ -132,6 +136,8 @@ Result<Fd> connect_unix(const std::filesystem::path& path) {
         case ENOENT:
         case ECONNREFUSED:
             return failure(ErrorKind::not_found, fmt::format("{}: nobody listens there", path.native()));
+        case EAGAIN:
+            return failure(ErrorKind::not_found, fmt::format("{}: nobody accepts connections there", path.native()));
         default:
             return failure_from_errno(fmt::format("{}: connecting", path.native()), result);
     }
