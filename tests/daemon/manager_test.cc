@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/manager.hh"
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/guest.hh"
+#include "daemon/scratch_folder.hh"
+#include "engine/policy.hh"
+#include "vhost_user/socket.hh"
+
+namespace sidecore::daemon {
+namespace {
+
+using control::PolicySource;
+using test::eventually;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+control::PolicyChange change(std::string_view json) {
+    return control::parse_policy_change(json).value();
+}
+
+class ManagerTest : public ::testing::Test {
+protected:
+    void start(std::vector<WorkerSpec> workers = {{"io0", std::nullopt}}, control::PolicyOverrides policy = {}) {
+        auto manager = Manager::create(workers, std::move(policy));
+        ASSERT_TRUE(manager) << manager.error().message;
+        manager_ = std::move(*manager);
+    }
+
+    control::DeviceSpec spec(const std::string& name, std::uint16_t queues = 1) const {
+        control::DeviceSpec spec;
+        spec.name = name;
+        spec.socket = folder_ / (name + ".sock");
+        spec.queues = queues;
+        spec.storage.kind = control::StorageKind::memory;
+        spec.storage.size_bytes = 1U << 20U;
+        return spec;
+    }
+
+    void add(const control::DeviceSpec& device) {
+        const auto added = manager_->add_device(device);
+        ASSERT_TRUE(added) << added.error().message;
+    }
+
+    frontend::BlkDriver drive(const control::DeviceSpec& device) {
+        return frontend::BlkDriver::start(device.socket, test::small_driver(device.queues)).value();
+    }
+
+    control::QueueInfo queue(std::string_view device, std::size_t index = 0) {
+        return manager_->device(device).value().queues.at(index);
+    }
+
+    /// A driver may see its request completed a moment before it is counted, at the end of the turn.
+    void expect_counts(std::string_view device, std::size_t index, std::string_view counter, std::uint64_t value) {
+        EXPECT_TRUE(eventually([&] { return control::counter(queue(device, index).counters, counter) >= value; }))
+            << control::counter(queue(device, index).counters, counter) << " " << counter;
+    }
+
+    test::ScratchFolder folder_;
+    std::unique_ptr<Manager> manager_;
+};
+
+TEST_F(ManagerTest, AddsAndDescribesADevice) {
+    start();
+    control::DeviceSpec device = spec("disk0", 2);
+    device.turn_budget = 16;
+    const auto added = manager_->add_device(device);
+    ASSERT_TRUE(added) << added.error().message;
+    EXPECT_EQ(added->name, "disk0");
+    EXPECT_EQ(added->type, "blk");
+    EXPECT_EQ(added->state, "waiting");
+    EXPECT_EQ(added->socket, device.socket);
+    EXPECT_EQ(added->socket_mode, "listen");
+    EXPECT_EQ(added->sessions, 0U);
+    EXPECT_FALSE(added->read_only);
+    EXPECT_EQ(added->serial, "disk0");
+    EXPECT_EQ(added->capacity_bytes, 1U << 20U);
+    EXPECT_EQ(added->storage_kind, "memory");
+    EXPECT_EQ(added->turn_budget, 16U);
+    ASSERT_EQ(added->queues.size(), 2U);
+    EXPECT_EQ(added->queues[1].index, 1);
+    EXPECT_EQ(added->queues[1].worker, "io0");
+    EXPECT_FALSE(added->queues[1].attached);
+    EXPECT_EQ(added->queues[1].mode_age_ns, 0U);
+    EXPECT_EQ(added->queues[1].counters.front().first, "poll_kicks");
+    EXPECT_EQ(manager_->devices().size(), 1U);
+
+    const control::DaemonInfo daemon = manager_->daemon();
+    EXPECT_EQ(daemon.process_id, ::getpid());
+    EXPECT_GT(daemon.uptime_ns, 0U);
+    EXPECT_EQ(daemon.policy, built_in_policy());
+}
+
+TEST_F(ManagerTest, ServesADriver) {
+    start();
+    const control::DeviceSpec device = spec("disk0", 2);
+    add(device);
+    frontend::BlkDriver driver = drive(device);
+    test::expect_disk_works(driver.requests(0), 1);
+    test::expect_disk_works(driver.requests(1), 2);
+    EXPECT_THAT(driver.get_id().value(), testing::StartsWith("disk0"));
+
+    const control::DeviceInfo info = manager_->device("disk0").value();
+    EXPECT_EQ(info.state, "running");
+    EXPECT_EQ(info.sessions, 1U);
+    EXPECT_NE(info.features, 0U);
+    EXPECT_TRUE(info.queues[1].attached);
+    EXPECT_EQ(info.queues[1].size, 16U);
+    expect_counts("disk0", 1, "completions", 2);
+
+    const control::Statistics statistics = manager_->statistics(std::nullopt).value();
+    EXPECT_GT(statistics.time_ns, 0U);
+    EXPECT_GT(statistics.cycles_per_ns, 0.0);
+    EXPECT_EQ(statistics.workers.at(0).queues, 2U);
+    EXPECT_GT(statistics.workers.at(0).cpu_time_ns, 0U);
+    EXPECT_TRUE(std::filesystem::exists(fmt::format("/proc/self/task/{}", statistics.workers.at(0).thread_id)));
+}
+
+TEST_F(ManagerTest, RemovingADeviceEndsItsSession) {
+    start();
+    const control::DeviceSpec device = spec("disk0");
+    add(device);
+    add(spec("disk1"));
+    frontend::BlkDriver driver = drive(device);
+    test::expect_disk_works(driver.requests(), 1);
+    ASSERT_TRUE(manager_->remove_device("disk0"));
+    EXPECT_FALSE(std::filesystem::exists(device.socket));
+    EXPECT_FALSE(driver.config());
+    EXPECT_EQ(manager_->devices().size(), 1U);
+    EXPECT_THAT(manager_->workers().at(0).devices, ElementsAre("disk1"));
+    // The name and the socket are free again.
+    add(device);
+    frontend::BlkDriver next = drive(device);
+    test::expect_disk_works(next.requests(), 2);
+}
+
+TEST_F(ManagerTest, NamesAndSocketsStayUnique) {
+    start();
+    const control::DeviceSpec first = spec("disk0");
+    add(first);
+    EXPECT_EQ(manager_->add_device(first).error().kind, ErrorKind::already_exists);
+    control::DeviceSpec second = spec("disk1");
+    second.socket = first.socket;
+    const auto added = manager_->add_device(second);
+    ASSERT_FALSE(added);
+    EXPECT_EQ(added.error().kind, ErrorKind::already_exists);
+    EXPECT_THAT(added.error().message, HasSubstr("disk0"));
+    EXPECT_TRUE(std::filesystem::exists(first.socket));
+}
+
+TEST_F(ManagerTest, WhatCannotBeAddedSaysWhyAndLeavesNothing) {
+    start();
+    control::DeviceSpec device = spec("disk0");
+    device.storage = {control::StorageKind::file, folder_ / "none.img", 0, false, {}, {}};
+    const auto missing = manager_->add_device(device);
+    ASSERT_FALSE(missing);
+    EXPECT_THAT(missing.error().message, testing::AllOf(HasSubstr("disk0: "), HasSubstr("none.img")));
+
+    device = spec("disk0");
+    device.worker = "io9";
+    EXPECT_EQ(manager_->add_device(device).error().kind, ErrorKind::not_found);
+    device = spec("disk0");
+    device.queue_specs.push_back({0, "io9", {}});
+    EXPECT_EQ(manager_->add_device(device).error().kind, ErrorKind::not_found);
+    device = spec("disk0");
+    device.socket_group = "no such group";
+    EXPECT_EQ(manager_->add_device(device).error().kind, ErrorKind::not_found);
+    device = spec("disk0");
+    device.socket = folder_ / "none/of/these/disk0.sock";
+    EXPECT_FALSE(manager_->add_device(device));
+    EXPECT_THAT(manager_->devices(), IsEmpty());
+    EXPECT_THAT(manager_->workers().at(0).devices, IsEmpty());
+    add(spec("disk0"));
+}
+
+TEST_F(ManagerTest, WhatIsNotThereIsNotFound) {
+    start();
+    add(spec("disk0"));
+    EXPECT_EQ(manager_->device("disk1").error().kind, ErrorKind::not_found);
+    EXPECT_EQ(manager_->remove_device("disk1").error().kind, ErrorKind::not_found);
+    EXPECT_EQ(manager_->resize_device("disk1", {512}).error().kind, ErrorKind::not_found);
+    EXPECT_EQ(manager_->statistics("disk1").error().kind, ErrorKind::not_found);
+    EXPECT_EQ(manager_->change_policy({"disk1", {}}, change(R"({"kind": "never"})")).error().kind,
+              ErrorKind::not_found);
+    const auto no_queue = manager_->change_policy({"disk0", 1}, change(R"({"kind": "never"})"));
+    ASSERT_FALSE(no_queue);
+    EXPECT_EQ(no_queue.error().kind, ErrorKind::not_found);
+}
+
+TEST_F(ManagerTest, PoliciesComeFromTheLowestLevelThatSpeaks) {
+    start({{"io0", std::nullopt}}, {std::nullopt, 7, std::nullopt, std::nullopt});
+    control::DeviceSpec device = spec("disk0", 2);
+    device.policy.tick_ns = 5'000'000;
+    device.queue_specs.push_back({1, std::nullopt, {}});
+    device.queue_specs[0].policy.kind = "always";
+    add(device);
+
+    EXPECT_EQ(queue("disk0", 1).policy.kind, (control::Sourced<std::string>{"always", PolicySource::queue}));
+    EXPECT_EQ(queue("disk0", 1).policy.tick_ns, (control::Sourced<std::uint64_t>{5'000'000, PolicySource::device}));
+    EXPECT_EQ(queue("disk0", 1).policy.poll_start_rate, (control::Sourced<std::uint32_t>{7, PolicySource::daemon}));
+    EXPECT_EQ(queue("disk0", 0).policy.kind, (control::Sourced<std::string>{"rate", PolicySource::built_in}));
+
+    auto changed = manager_->change_policy({}, change(R"({"kind": "never", "poll_start_rate": null})"));
+    ASSERT_TRUE(changed);
+    EXPECT_EQ(changed->kind, (control::Sourced<std::string>{"never", PolicySource::daemon}));
+    EXPECT_EQ(changed->poll_start_rate.source, PolicySource::built_in);
+    EXPECT_EQ(queue("disk0", 0).policy.kind.value, "never");
+    EXPECT_EQ(queue("disk0", 1).policy.kind.value, "always");
+
+    changed = manager_->change_policy({"disk0", std::nullopt}, change(R"({"kind": "rate"})"));
+    ASSERT_TRUE(changed);
+    EXPECT_EQ(changed->kind.source, PolicySource::device);
+    changed = manager_->change_policy({"disk0", 1}, change(R"({"kind": null})"));
+    ASSERT_TRUE(changed);
+    EXPECT_EQ(changed->kind, (control::Sourced<std::string>{"rate", PolicySource::device}));
+
+    // A device that comes later lives under the daemon's policy as it is now.
+    add(spec("disk1"));
+    EXPECT_EQ(queue("disk1").policy.kind, (control::Sourced<std::string>{"never", PolicySource::daemon}));
+}
+
+TEST_F(ManagerTest, AChangeOfPolicyHoldsForRunningQueues) {
+    start({{"io0", std::nullopt}}, {"never", {}, {}, {}});
+    const control::DeviceSpec device = spec("disk0", 2);
+    add(device);
+    frontend::BlkDriver driver = drive(device);
+    test::expect_disk_works(driver.requests(0), 1);
+    EXPECT_EQ(queue("disk0", 0).mode, "notified");
+
+    ASSERT_TRUE(manager_->change_policy({"disk0", 1}, change(R"({"kind": "always"})")));
+    EXPECT_EQ(queue("disk0", 0).mode, "notified");
+    EXPECT_EQ(queue("disk0", 1).mode, "polled");
+    test::expect_disk_works(driver.requests(0), 2);
+    test::expect_disk_works(driver.requests(1), 3);
+    expect_counts("disk0", 1, "poll_requests", 2);
+
+    ASSERT_TRUE(manager_->change_policy({"disk0", 1}, change(R"({"kind": null})")));
+    EXPECT_TRUE(eventually([this] { return queue("disk0", 1).mode == "notified"; }));
+    ASSERT_TRUE(manager_->change_policy({}, change(R"({"kind": "always"})")));
+    EXPECT_TRUE(
+        eventually([this] { return queue("disk0", 0).mode == "polled" && queue("disk0", 1).mode == "polled"; }));
+    EXPECT_GT(queue("disk0", 0).mode_age_ns, 0U);
+    test::expect_disk_works(driver.requests(1), 4);
+}
+
+TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
+    start({{"io0", std::nullopt}}, {"rate", 1, 20'000'000, {}});
+    const control::DeviceSpec device = spec("disk0");
+    add(device);
+    frontend::BlkDriver driver = drive(device);
+    test::expect_disk_works(driver.requests(), 1);
+    EXPECT_TRUE(eventually([this] { return control::counter(queue("disk0").counters, "to_polled") > 0; }));
+    EXPECT_TRUE(eventually([this] { return queue("disk0").mode == "notified"; })) << "after poll_stop_idle";
+    test::expect_disk_works(driver.requests(), 2);
+
+    ASSERT_TRUE(manager_->change_policy({}, change(R"({"poll_start_rate": 0})")));
+    EXPECT_TRUE(eventually([this] { return queue("disk0").mode == "notified"; }));
+    const std::uint64_t before = control::counter(queue("disk0").counters, "to_polled");
+    for (unsigned i = 0; i < 50; ++i) {
+        test::expect_disk_works(driver.requests(), i);
+    }
+    EXPECT_EQ(control::counter(queue("disk0").counters, "to_polled"), before) << "poll_start_rate 0 never polls";
+}
+
+TEST_F(ManagerTest, QueuesGoToTheWorkerWithTheFewest) {
+    start({{"io0", std::nullopt}, {"io1", std::nullopt}, {"io2", std::nullopt}});
+    add(spec("a", 4));
+    add(spec("b", 1));
+    add(spec("c", 2));
+    add(spec("d", 1));
+    control::DeviceSpec chosen = spec("e", 3);
+    chosen.worker = "io0";
+    chosen.queue_specs.push_back({1, "io2", {}});
+    add(chosen);
+    const auto worker_of = [this](std::string_view device, std::size_t index) { return queue(device, index).worker; };
+    EXPECT_EQ(worker_of("a", 3), "io0");
+    EXPECT_EQ(worker_of("b", 0), "io1");
+    EXPECT_EQ(worker_of("c", 1), "io2");
+    EXPECT_EQ(worker_of("d", 0), "io1");
+    EXPECT_EQ(worker_of("e", 0), "io0");
+    EXPECT_EQ(worker_of("e", 1), "io2");
+    EXPECT_EQ(worker_of("e", 2), "io0");
+    EXPECT_THAT(manager_->workers().at(2).devices, ElementsAre("c", "e"));
+
+    const control::Statistics statistics = manager_->statistics("e").value();
+    ASSERT_EQ(statistics.workers.size(), 2U);
+    EXPECT_EQ(statistics.workers[1].name, "io2");
+    ASSERT_EQ(statistics.devices.size(), 1U);
+
+    frontend::BlkDriver driver = drive(chosen);
+    test::expect_disk_works(driver.requests(0), 1);
+    test::expect_disk_works(driver.requests(1), 2);
+}
+
+TEST_F(ManagerTest, AWorkerThatCannotBePinnedIsAnError) {
+    const auto manager = Manager::create({{"io0", 1023}}, {});
+    ASSERT_FALSE(manager);
+    EXPECT_THAT(manager.error().message, HasSubstr("CPU 1023"));
+    start({{"io0", 0}});
+    EXPECT_EQ(manager_->workers().at(0).cpu, 0U);
+}
+
+TEST_F(ManagerTest, AResizeReachesTheDriver) {
+    start();
+    const control::DeviceSpec device = spec("disk0");
+    add(device);
+    frontend::BlkDriver driver = drive(device);
+    const auto resized = manager_->resize_device("disk0", {4U << 20U});
+    ASSERT_TRUE(resized) << resized.error().message;
+    EXPECT_EQ(resized->capacity_bytes, 4U << 20U);
+    const auto announced = driver.client().wait_for_backend_request(std::chrono::seconds(10));
+    ASSERT_TRUE(announced) << announced.error().message;
+    EXPECT_EQ(driver.config().value().capacity, (4U << 20U) / 512);
+    std::vector<std::byte> sector(512);
+    EXPECT_TRUE(driver.read((4U << 20U) / 512 - 1, sector));
+}
+
+TEST_F(ManagerTest, AFileThatHasGrownIsTakenOver) {
+    start();
+    const std::string path = folder_ / "disk.img";
+    std::ofstream(path).flush();
+    std::filesystem::resize_file(path, 1U << 20U);
+    control::DeviceSpec device = spec("disk0");
+    device.storage = {control::StorageKind::file, path, 0, false, {}, {}};
+    add(device);
+    EXPECT_EQ(manager_->device("disk0").value().capacity_bytes, 1U << 20U);
+    EXPECT_THAT(manager_->device("disk0").value().storage_description, HasSubstr(path));
+    std::filesystem::resize_file(path, 3U << 20U);
+    const auto resized = manager_->resize_device("disk0", {});
+    ASSERT_TRUE(resized) << resized.error().message;
+    EXPECT_EQ(resized->capacity_bytes, 3U << 20U);
+    frontend::BlkDriver driver = drive(device);
+    test::expect_disk_works(driver.requests(), 3);
+}
+
+TEST_F(ManagerTest, ConnectsToAFrontEndThatListens) {
+    start();
+    control::DeviceSpec device = spec("disk0");
+    device.mode = control::SocketMode::connect;
+    device.retry_interval_ns = 10'000'000;
+    add(device);
+    EXPECT_EQ(manager_->device("disk0").value().socket_mode, "connect");
+    const Fd listener = vhost_user::listen_unix(device.socket).value();
+    frontend::Client client(vhost_user::accept_unix(listener.get()).value());
+    auto driver = frontend::BlkDriver::start(std::move(client), test::small_driver());
+    ASSERT_TRUE(driver) << driver.error().message;
+    test::expect_disk_works(driver->requests(), 1);
+}
+
+TEST_F(ManagerTest, SocketsHaveThePermissionsOfTheSpec) {
+    start();
+    control::DeviceSpec device = spec("disk0");
+    add(device);
+    struct stat status {};
+    ASSERT_EQ(::lstat(device.socket.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777U, 0600U);
+    device = spec("disk1");
+    device.socket_permissions = 0666;
+    device.socket_group = "root";
+    add(device);
+    ASSERT_EQ(::lstat(device.socket.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777U, 0666U);
+}
+
+TEST_F(ManagerTest, EndsWithDriversStillThere) {
+    start();
+    std::vector<frontend::BlkDriver> drivers;
+    for (int i = 0; i < 4; ++i) {
+        const control::DeviceSpec device = spec(fmt::format("disk{}", i));
+        add(device);
+        drivers.push_back(drive(device));
+        test::expect_disk_works(drivers.back().requests(), 1);
+    }
+    manager_.reset();
+    for (frontend::BlkDriver& driver : drivers) {
+        EXPECT_FALSE(driver.config());
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+}
+
+TEST(BuiltInPolicy, IsTheEnginesDefault) {
+    EXPECT_EQ(to_engine(built_in_policy()), engine::PolicySettings{});
+}
+
+TEST(PolicyKinds, AreTheEngines) {
+    for (const std::string_view name : control::policy_kinds) {
+        const auto kind = engine::parse_policy_kind(name);
+        ASSERT_TRUE(kind) << name;
+        EXPECT_EQ(engine::to_string(*kind), name);
+    }
+    control::PolicyInfo policy = built_in_policy();
+    policy.kind.value = "always";
+    policy.poll_start_rate.value = 9;
+    policy.poll_stop_idle_ns.value = 8;
+    policy.tick_ns.value = 7;
+    EXPECT_EQ(to_engine(policy), (engine::PolicySettings{engine::PolicyKind::always, 9, 8, 7}));
+}
+
+}  // namespace
+}  // namespace sidecore::daemon
