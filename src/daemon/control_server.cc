@@ -99,7 +99,7 @@ void on_completed(void* /*server*/, MHD_Connection* /*connection*/, void** state
 }
 
 /// What libmicrohttpd has to say is about clients that break HTTP or go away in the middle.
-void on_log(void* /*server*/, const char* format, va_list arguments) {
+[[gnu::format(printf, 2, 0)]] void on_log(void* /*server*/, const char* format, va_list arguments) {
     std::array<char, 256> text{};
     std::vsnprintf(text.data(), text.size(), format, arguments);
     std::string_view line(text.data());

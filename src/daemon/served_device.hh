@@ -26,10 +26,10 @@ control::PolicyInfo built_in_policy();
 /// In the engine's terms. `policy` has been checked by control's readers.
 engine::PolicySettings to_engine(const control::PolicyInfo& policy);
 
-/// One device as its DeviceSpec describes it, at work: storage, virtio device, endpoint, and the policies of its queues.
+/// One device as its DeviceSpec describes it, at work: storage, virtio device, endpoint, the policies of its queues.
 ///
-/// Thread: one call at a time, from any thread but the workers' and the endpoint's. The destructor finishes accepted I/O,
-/// ends the session and closes the socket.
+/// Thread: one call at a time, from any thread but the workers' and the endpoint's. The destructor finishes accepted
+/// I/O, ends the session and closes the socket.
 class ServedDevice {
 public:
     /// A socket that is there already, instead of the one that the spec names, and what to do when it is over.

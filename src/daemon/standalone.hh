@@ -17,8 +17,8 @@ struct StandaloneOptions {
     std::optional<std::uint32_t> cpu;  ///< that its worker is pinned to
 };
 
-/// Serves until SIGTERM, SIGINT or SIGHUP, or, with one inherited connection, until the front-end closes it. Accepted I/O
-/// has been finished when it returns. Thread: main, before there are others.
+/// Serves until SIGTERM, SIGINT or SIGHUP, or, with one inherited connection, until the front-end closes it. Accepted
+/// I/O has been finished when it returns. Thread: main, before there are others.
 Result<void> serve_standalone(StandaloneOptions options);
 
 }  // namespace sidecore::daemon
