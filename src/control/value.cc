@@ -229,8 +229,7 @@ void TableReader::finish() {
         return;
     }
     std::ranges::sort(known_);
-    const auto repeated = std::ranges::unique(known_);
-    known_.erase(repeated.begin(), repeated.end());
+    known_.erase(std::unique(known_.begin(), known_.end()), known_.end());
     for (const Value::Member& member : *members_) {
         if (!std::ranges::binary_search(known_, std::string_view(member.key))) {
             problems_.push_back({member.where, fmt::format("unknown key \"{}\"; {} can have {}", member.key, what_,
