@@ -60,7 +60,7 @@ TEST_P(BlockBackendTest, RandomMixMatchesAModel) {
     const Disk disk = open();
     QueueUser user(*disk.backend, 24);
     const std::uint32_t block = disk.backend->geometry().logical_block_bytes;
-    run_random_mix(user, 0, capacity, block, block == sector_bytes ? 80 : 20, 1, keeps_data());
+    run_random_mix(user, 0, capacity, block, block == sector_bytes ? 60 : 15, 1, keeps_data());
 }
 
 TEST_P(BlockBackendTest, QueuesWorkSideBySide) {
@@ -72,6 +72,8 @@ TEST_P(BlockBackendTest, QueuesWorkSideBySide) {
     std::vector<std::thread> workers;
     for (std::uint64_t i = 0; i < queues; ++i) {
         users.push_back(std::make_unique<QueueUser>(*disk.backend, 24));
+    }
+    for (std::uint64_t i = 0; i < queues; ++i) {
         workers.emplace_back(
             [&, i] { run_random_mix(*users[i], i * part, (i + 1) * part, block, 25, 100 + i, keeps_data()); });
     }

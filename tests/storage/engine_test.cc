@@ -75,10 +75,10 @@ TEST_F(EngineTest, MoreMisalignedRequestsThanBounceBuffers) {
         return;
     }
     const auto backend = open(FileEngine::automatic, true);
-    QueueUser user(*backend, 100);
+    QueueUser user(*backend, 40);
     Random random(1);
-    constexpr std::size_t count = 100;
-    constexpr std::size_t length = 300 * 1024;
+    constexpr std::size_t count = 40;
+    constexpr std::size_t length = 200 * 1024;
     for (const BlockOperation operation : {BlockOperation::write, BlockOperation::read}) {
         Random contents(2);
         std::vector<Bytes> expected;
