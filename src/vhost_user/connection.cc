@@ -33,8 +33,7 @@ Result<void> wait_for(int fd, short events) {
 
 /// Owns every descriptor that the kernel has put into this process, before anything can go wrong.
 void take_fds(msghdr& message, std::vector<Fd>& fds) {
-    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
-         control = CMSG_NXTHDR(&message, control)) {
+    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
         if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) {
             continue;
         }
@@ -75,11 +74,10 @@ Result<std::size_t> receive_some(int socket, std::span<std::byte> out, std::vect
         }
         take_fds(message, fds);
         if ((message.msg_flags & MSG_CTRUNC) != 0) {
-            return failure(
-                ErrorKind::protocol_violation,
-                fmt::format("descriptors of a message were lost: more than {} came with it, or this "
-                            "process has no room for more (see its limit of open files)",
-                            limits::fds));
+            return failure(ErrorKind::protocol_violation,
+                           fmt::format("descriptors of a message were lost: more than {} came with it, or this "
+                                       "process has no room for more (see its limit of open files)",
+                                       limits::fds));
         }
         return static_cast<std::size_t>(count);
     }
@@ -119,34 +117,32 @@ Result<Message> Connection::receive() {
         return failure(ErrorKind::closed, "the peer closed the connection");
     }
     if (header_size < header_bytes.size()) {
-        return failure(ErrorKind::protocol_violation,
-                       fmt::format("the stream ended after {} of the {} bytes of a header", header_size,
-                                   header_bytes.size()));
+        return failure(
+            ErrorKind::protocol_violation,
+            fmt::format("the stream ended after {} of the {} bytes of a header", header_size, header_bytes.size()));
     }
     const MessageHeader& header = message.header;
     if ((header.flags & header_flags::version_mask) != header_flags::version) {
-        return failure(
-            ErrorKind::protocol_violation,
-            fmt::format("{}: flags {:#x} name version {}, expected {}", describe_request(header.request),
-                        header.flags, header.flags & header_flags::version_mask, header_flags::version));
+        return failure(ErrorKind::protocol_violation,
+                       fmt::format("{}: flags {:#x} name version {}, expected {}", describe_request(header.request),
+                                   header.flags, header.flags & header_flags::version_mask, header_flags::version));
     }
     if (header.size > limits::payload_size) {
         return failure(ErrorKind::protocol_violation,
-                       fmt::format("{}: a payload of {} bytes, expected at most {}",
-                                   describe_request(header.request), header.size, limits::payload_size));
+                       fmt::format("{}: a payload of {} bytes, expected at most {}", describe_request(header.request),
+                                   header.size, limits::payload_size));
     }
     if (message.fds.size() > limits::fds) {
         return failure(ErrorKind::protocol_violation,
-                       fmt::format("{}: {} descriptors, expected at most {}",
-                                   describe_request(header.request), message.fds.size(), limits::fds));
+                       fmt::format("{}: {} descriptors, expected at most {}", describe_request(header.request),
+                                   message.fds.size(), limits::fds));
     }
     if (header.size == 0) {
         return message;
     }
     message.payload.resize(header.size);
     std::vector<Fd> late_fds;
-    SIDECORE_TRY_ASSIGN(const std::size_t payload_size,
-                        receive_all(socket_.get(), message.payload, late_fds));
+    SIDECORE_TRY_ASSIGN(const std::size_t payload_size, receive_all(socket_.get(), message.payload, late_fds));
     if (payload_size < message.payload.size()) {
         return failure(ErrorKind::protocol_violation,
                        fmt::format("{}: the stream ended after {} of the {} bytes of its payload",
@@ -165,9 +161,8 @@ Result<Message> Connection::receive() {
 Result<void> Connection::send(const MessageHeader& header, std::span<const std::byte> payload,
                               std::span<const int> fds) {
     if (fds.size() > limits::fds) {
-        return failure(
-            ErrorKind::invalid_argument,
-            fmt::format("{} descriptors for one message, at most {} can go", fds.size(), limits::fds));
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("{} descriptors for one message, at most {} can go", fds.size(), limits::fds));
     }
     MessageHeader header_copy = header;
     // sendmsg only reads, but its interface is older than const.

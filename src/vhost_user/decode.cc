@@ -12,9 +12,8 @@ namespace {
 template <WirePayload T>
 Result<T> decode_start(const Message& message) {
     if (message.payload.size() < sizeof(T)) {
-        return failure(
-            ErrorKind::protocol_violation,
-            fmt::format("a payload of {} bytes, expected at least {}", message.payload.size(), sizeof(T)));
+        return failure(ErrorKind::protocol_violation,
+                       fmt::format("a payload of {} bytes, expected at least {}", message.payload.size(), sizeof(T)));
     }
     return read_payload<T>(message.payload);
 }
@@ -41,15 +40,14 @@ Result<VringAddr> decode_vring_addr(const Message& message) {
 Result<VringDescriptor> decode_vring_descriptor(Message& message) {
     SIDECORE_TRY_ASSIGN(const std::uint64_t value, decode_u64(message));
     if ((value & ~(vring_fd::index_mask | vring_fd::no_fd)) != 0) {
-        return failure(
-            ErrorKind::protocol_violation,
-            fmt::format("payload {:#x}, expected a vring index in bits 0 to 7 and a flag in bit 8", value));
+        return failure(ErrorKind::protocol_violation,
+                       fmt::format("payload {:#x}, expected a vring index in bits 0 to 7 and a flag in bit 8", value));
     }
     const bool no_fd = (value & vring_fd::no_fd) != 0;
     if (message.fds.size() != (no_fd ? 0U : 1U)) {
         return failure(ErrorKind::protocol_violation,
-                       fmt::format("{} file descriptors, expected {} as the \"no fd\" flag is {}",
-                                   message.fds.size(), no_fd ? 0 : 1, no_fd ? "set" : "not set"));
+                       fmt::format("{} file descriptors, expected {} as the \"no fd\" flag is {}", message.fds.size(),
+                                   no_fd ? 0 : 1, no_fd ? "set" : "not set"));
     }
     VringDescriptor descriptor;
     descriptor.index = static_cast<std::uint32_t>(value & vring_fd::index_mask);
@@ -70,13 +68,13 @@ Result<std::vector<memory::RegionFile>> decode_memory_table(Message& message) {
     const std::size_t needed = sizeof(MemoryTableHeader) + header.region_count * sizeof(MemoryRegion);
     if (message.payload.size() < needed) {
         return failure(ErrorKind::protocol_violation,
-                       fmt::format("a payload of {} bytes, expected at least {} for {} regions",
-                                   message.payload.size(), needed, header.region_count));
+                       fmt::format("a payload of {} bytes, expected at least {} for {} regions", message.payload.size(),
+                                   needed, header.region_count));
     }
     if (message.fds.size() != header.region_count) {
         return failure(ErrorKind::protocol_violation,
-                       fmt::format("{} file descriptors, expected {}, one for each region",
-                                   message.fds.size(), header.region_count));
+                       fmt::format("{} file descriptors, expected {}, one for each region", message.fds.size(),
+                                   header.region_count));
     }
     std::vector<memory::RegionFile> table;
     table.reserve(header.region_count);
@@ -102,12 +100,10 @@ Result<memory::RegionFile> decode_memory_region(Message& message) {
 Result<ConfigAccess> decode_config(const Message& message) {
     SIDECORE_TRY_ASSIGN(const auto header, decode_start<ConfigHeader>(message));
     const auto data = std::span<const std::byte>(message.payload).subspan(sizeof(ConfigHeader));
-    const bool bare =
-        data.empty() && message.header.request == static_cast<std::uint32_t>(Request::get_config);
+    const bool bare = data.empty() && message.header.request == static_cast<std::uint32_t>(Request::get_config);
     if (data.size() != header.size && !bare) {
-        return failure(
-            ErrorKind::protocol_violation,
-            fmt::format("{} bytes of configuration, expected {} as size says", data.size(), header.size));
+        return failure(ErrorKind::protocol_violation,
+                       fmt::format("{} bytes of configuration, expected {} as size says", data.size(), header.size));
     }
     return ConfigAccess{header, data};
 }

@@ -130,8 +130,7 @@ std::string describe_protocol_features(std::uint64_t mask) {
         if (!text.empty()) {
             text += ", ";
         }
-        const std::string_view name =
-            bit < protocol_feature_count ? protocol_feature_names[bit] : std::string_view{};
+        const std::string_view name = bit < protocol_feature_count ? protocol_feature_names[bit] : std::string_view{};
         text += name.empty() ? fmt::format("bit {}", bit) : std::string(name);
     }
     return text.empty() ? "none" : text;

@@ -191,8 +191,7 @@ struct Message {
 };
 
 /// A header for a request of the front-end; flags: header_flags::need_reply or 0 (the version is added).
-constexpr MessageHeader make_header(Request request, std::size_t payload_size,
-                                    std::uint32_t flags = 0) noexcept {
+constexpr MessageHeader make_header(Request request, std::size_t payload_size, std::uint32_t flags = 0) noexcept {
     return {static_cast<std::uint32_t>(request), flags | header_flags::version,
             static_cast<std::uint32_t>(payload_size)};
 }
@@ -222,8 +221,7 @@ struct VringAddr {
     std::uint64_t available = 0;
     std::uint64_t log = 0;
 };
-static_assert(sizeof(VringAddr) == 40 && offsetof(VringAddr, used) == 16 &&
-              offsetof(VringAddr, available) == 24);
+static_assert(sizeof(VringAddr) == 40 && offsetof(VringAddr, used) == 16 && offsetof(VringAddr, available) == 24);
 
 /// The u64 of SET_VRING_KICK, SET_VRING_CALL and SET_VRING_ERR.
 namespace vring_fd {

@@ -70,16 +70,15 @@ constexpr std::array<RequestRule, request_count> rules = {{
     {R::get_max_mem_slots, P::empty, D::none, F::configure_mem_slots, negotiated, own, Q::any, yes},
     {R::add_mem_reg, P::memory_region, D::one, F::configure_mem_slots, negotiated, ack, Q::quiesced, yes},
     // "For compatibility with existing incorrect implementations" (QEMU before 5.2) with a descriptor.
-    {R::rem_mem_reg, P::memory_region, D::at_most_one, F::configure_mem_slots, negotiated, ack, Q::quiesced,
-     yes},
+    {R::rem_mem_reg, P::memory_region, D::at_most_one, F::configure_mem_slots, negotiated, ack, Q::quiesced, yes},
     {R::set_status, P::u64, D::none, F::status, negotiated, ack, Q::any, yes},
     {R::get_status, P::empty, D::none, F::status, negotiated, own, Q::any, yes},
     {R::get_shared_object, P::shared_object, D::none, F::shared_object, negotiated, own, Q::any, later},
     {R::set_device_state_fd, P::device_state, D::one, F::device_state, negotiated, own, Q::any, later},
     {R::check_device_state, P::empty, D::none, F::device_state, negotiated, own, Q::any, later},
     {R::get_shmem_config, P::empty, D::none, F::shmem, negotiated, own, Q::any, later},
-    {R::get_vring_base_skip_drain, P::vring_state, D::none, F::get_vring_base_skip_drain, negotiated, own,
-     Q::stopped, later},
+    {R::get_vring_base_skip_drain, P::vring_state, D::none, F::get_vring_base_skip_drain, negotiated, own, Q::stopped,
+     later},
 }};
 
 constexpr bool rules_are_in_place() {
@@ -104,8 +103,7 @@ tl::unexpected<Error> violation(std::string text) {
     return failure(ErrorKind::protocol_violation, std::move(text));
 }
 
-Result<void> check_feature(const RequestRule& rule, std::uint64_t offered_features,
-                           std::uint64_t negotiated_features) {
+Result<void> check_feature(const RequestRule& rule, std::uint64_t offered_features, std::uint64_t negotiated_features) {
     if (!rule.feature) {
         return {};
     }
@@ -122,9 +120,8 @@ Result<void> check_size(const RequestRule& rule, std::uint32_t size) {
     if (size >= range.smallest && size <= range.largest) {
         return {};
     }
-    const auto expected = range.smallest == range.largest
-                              ? fmt::format("{}", range.smallest)
-                              : fmt::format("{} to {}", range.smallest, range.largest);
+    const auto expected = range.smallest == range.largest ? fmt::format("{}", range.smallest)
+                                                          : fmt::format("{} to {}", range.smallest, range.largest);
     return violation(fmt::format("a payload of {} bytes, expected {}", size, expected));
 }
 

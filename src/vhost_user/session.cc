@@ -48,6 +48,10 @@ Result<void> Session::serve() {
             front_end_gone_ = message.error().kind == ErrorKind::closed;
             return tl::unexpected(std::move(message).error());
         }
+        // What was queued before shutdown(2) can still be read after it.
+        if (stopping_.load()) {
+            return {};
+        }
         SIDECORE_TRY(process(*message));
     }
 }

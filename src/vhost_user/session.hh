@@ -124,7 +124,9 @@ private:
     Result<Answer> set_vring_enable(const Message& message);
     Result<void> check_index(std::uint32_t index) const;
     Result<void> check_parts(const Vring& vring) const;
+    bool is_complete(const Vring& vring) const noexcept;
     Result<void> start_if_complete(std::uint16_t index);
+    Result<void> start_vring(std::uint16_t index);
     Result<void> stop_vring(std::uint16_t index);
     Result<void> stop_all_vrings();
     Result<void> enable_vring(std::uint16_t index, bool enabled);

@@ -16,9 +16,8 @@ Result<Session::Answer> Session::set_features(const Message& message) {
     const std::uint64_t features = value & ~protocol_features_mask;
     const std::uint64_t offered = handler_.offered_features();
     if ((features & ~offered) != 0) {
-        return failure(
-            ErrorKind::protocol_violation,
-            fmt::format("features {:#x}, of which {:#x} were not offered", value, features & ~offered));
+        return failure(ErrorKind::protocol_violation,
+                       fmt::format("features {:#x}, of which {:#x} were not offered", value, features & ~offered));
     }
     if (!features_ || *features_ != features) {
         for (std::uint16_t index = 0; index < vrings_.size(); ++index) {
@@ -26,10 +25,9 @@ Result<Session::Answer> Session::set_features(const Message& message) {
                 continue;
             }
             if (vrings_[index].enabled) {
-                return failure(
-                    ErrorKind::protocol_violation,
-                    fmt::format("features change from {:#x} to {:#x} while vring {} is started and enabled",
-                                features_.value_or(0), features, index));
+                return failure(ErrorKind::protocol_violation,
+                               fmt::format("features change from {:#x} to {:#x} while vring {} is started and enabled",
+                                           features_.value_or(0), features, index));
             }
             // User-mode Linux disables the vrings of a driver that goes, but does not stop them; the next
             // driver may choose other features.
@@ -83,11 +81,10 @@ Result<Session::Answer> Session::set_config(const Message& message) {
     const ConfigHeader& header = access.header;
     Result<void> written;
     if (header.offset > limits::config_size || header.size > limits::config_size - header.offset) {
-        written = failure(ErrorKind::out_of_range, fmt::format("{} bytes at {}, there are {}", header.size,
-                                                               header.offset, limits::config_size));
+        written = failure(ErrorKind::out_of_range,
+                          fmt::format("{} bytes at {}, there are {}", header.size, header.offset, limits::config_size));
     } else if (header.flags != config_flags::writable && header.flags != config_flags::migration) {
-        written =
-            failure(ErrorKind::invalid_argument, fmt::format("flags {:#x}, expected 0 or 1", header.flags));
+        written = failure(ErrorKind::invalid_argument, fmt::format("flags {:#x}, expected 0 or 1", header.flags));
     } else {
         written = handler_.write_config(header.offset, access.data, header.flags == config_flags::migration);
     }
@@ -99,8 +96,8 @@ Result<Session::Answer> Session::set_config(const Message& message) {
 }
 
 Result<Session::Answer> Session::set_backend_req_fd(Message& message) {
-    SIDECORE_TRY_ASSIGN(auto channel, BackendChannel::create(std::move(message.fds.front()),
-                                                             negotiated(ProtocolFeature::config)));
+    SIDECORE_TRY_ASSIGN(auto channel,
+                        BackendChannel::create(std::move(message.fds.front()), negotiated(ProtocolFeature::config)));
     SIDECORE_TRY(channel->set_suspended(started_vrings_ == 0));
     if (channel_) {
         channel_->close();

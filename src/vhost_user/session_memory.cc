@@ -39,15 +39,17 @@ Result<Session::Answer> Session::rem_mem_reg(Message& message) {
     return use_memory(message, map_->without_region(region.description));
 }
 
-Result<Session::Answer> Session::use_memory(const Message& message,
-                                            Result<std::shared_ptr<const MemoryMap>> map) {
+Result<Session::Answer> Session::use_memory(const Message& message, Result<std::shared_ptr<const MemoryMap>> map) {
     if (!map) {
         return refuse(message, std::move(map).error());
     }
     SIDECORE_TRY(handler_.set_memory(*map));
     map_ = std::move(*map);
     for (std::uint16_t index = 0; index < vrings_.size(); ++index) {
-        SIDECORE_TRY(start_if_complete(index));
+        // One that was kicked too early goes on waiting if its ring may lie in a region that is still to come.
+        if (is_complete(vrings_[index]) && check_parts(vrings_[index])) {
+            SIDECORE_TRY(start_vring(index));
+        }
     }
     return Answer::done;
 }

@@ -24,8 +24,7 @@ constexpr std::uint64_t event_index_mask = std::uint64_t{1} << 29U;
 constexpr std::size_t descriptor_table_alignment = 16;
 
 VringAddresses addresses_of(const VringAddr& addr) {
-    return {memory::UserAddress{addr.descriptor}, memory::UserAddress{addr.available},
-            memory::UserAddress{addr.used}};
+    return {memory::UserAddress{addr.descriptor}, memory::UserAddress{addr.available}, memory::UserAddress{addr.used}};
 }
 
 bool same(const VringAddresses& a, const VringAddresses& b) {
@@ -37,8 +36,8 @@ Result<void> check_alignment(std::string_view part, memory::UserAddress address,
     if (address.value % alignment == 0) {
         return {};
     }
-    return failure(ErrorKind::protocol_violation, fmt::format("{} address {:#x}, expected a multiple of {}",
-                                                              part, address.value, alignment));
+    return failure(ErrorKind::protocol_violation,
+                   fmt::format("{} address {:#x}, expected a multiple of {}", part, address.value, alignment));
 }
 
 Result<Fd> copy_of(const Fd& fd) {
@@ -49,8 +48,7 @@ Result<Fd> copy_of(const Fd& fd) {
 /// read the call eventfd in blocking mode.
 Result<void> check_kind(const Fd& fd) {
     if (fd && kind_of(fd.get()) == DescriptorKind::other) {
-        return failure(ErrorKind::protocol_violation,
-                       "the descriptor is neither an eventfd nor a pipe or socket");
+        return failure(ErrorKind::protocol_violation, "the descriptor is neither an eventfd nor a pipe or socket");
     }
     return {};
 }
@@ -93,9 +91,8 @@ Result<void> Session::prepare_vring(const RequestRule& rule, const Message& mess
 Result<Session::Answer> Session::set_vring_num(const Message& message) {
     SIDECORE_TRY_ASSIGN(const VringState state, decode_vring_state(message));
     if (!std::has_single_bit(state.num) || state.num > limits::vring_size) {
-        return failure(ErrorKind::protocol_violation,
-                       fmt::format("vring {}: size {}, expected a power of two up to {}", state.index,
-                                   state.num, limits::vring_size));
+        return failure(ErrorKind::protocol_violation, fmt::format("vring {}: size {}, expected a power of two up to {}",
+                                                                  state.index, state.num, limits::vring_size));
     }
     vrings_[state.index].size = state.num;
     SIDECORE_TRY(start_if_complete(static_cast<std::uint16_t>(state.index)));
@@ -105,9 +102,9 @@ Result<Session::Answer> Session::set_vring_num(const Message& message) {
 Result<Session::Answer> Session::set_vring_addr(const Message& message) {
     SIDECORE_TRY_ASSIGN(const VringAddr addr, decode_vring_addr(message));
     if (addr.flags != 0) {
-        return failure(ErrorKind::protocol_violation,
-                       fmt::format("vring {}: flags {:#x}, expected 0: dirty logging was not offered",
-                                   addr.index, addr.flags));
+        return failure(
+            ErrorKind::protocol_violation,
+            fmt::format("vring {}: flags {:#x}, expected 0: dirty logging was not offered", addr.index, addr.flags));
     }
     const VringAddresses addresses = addresses_of(addr);
     SIDECORE_TRY(check_alignment("descriptor", addresses.descriptor, descriptor_table_alignment));
@@ -205,36 +202,40 @@ Result<void> Session::enable_vring(std::uint16_t index, bool enabled) {
 /// Every part of the ring must be one piece of host memory.
 Result<void> Session::check_parts(const Vring& vring) const {
     const bool event_index = (features_.value_or(0) & event_index_mask) != 0;
-    const auto check = [this](std::string_view part, memory::UserAddress address,
-                              std::size_t size) -> Result<void> {
+    const auto check = [this](std::string_view part, memory::UserAddress address, std::size_t size) -> Result<void> {
         if (map_->translate(address, size) != nullptr) {
             return {};
         }
-        return failure(
-            ErrorKind::protocol_violation,
-            fmt::format("{} address {:#x}: its {} bytes are not in one piece of the guest's memory", part,
-                        address.value, size));
+        return failure(ErrorKind::protocol_violation,
+                       fmt::format("{} address {:#x}: its {} bytes are not in one piece of the guest's memory", part,
+                                   address.value, size));
     };
-    SIDECORE_TRY(
-        check("descriptor", vring.addresses->descriptor, sizeof(virtqueue::Descriptor) * vring.size));
-    SIDECORE_TRY(
-        check("available", vring.addresses->available, AvailableRing::bytes(vring.size, event_index)));
+    SIDECORE_TRY(check("descriptor", vring.addresses->descriptor, sizeof(virtqueue::Descriptor) * vring.size));
+    SIDECORE_TRY(check("available", vring.addresses->available, AvailableRing::bytes(vring.size, event_index)));
     return check("used", vring.addresses->used, UsedRing::bytes(vring.size, event_index));
 }
 
+/// Kicked and not started, and all is known that a start needs.
+bool Session::is_complete(const Vring& vring) const noexcept {
+    return vring.kicked && !vring.started && vring.size != 0 && vring.addresses && map_ != nullptr;
+}
+
 Result<void> Session::start_if_complete(std::uint16_t index) {
-    Vring& vring = vrings_[index];
-    if (vring.started || !vring.kicked || vring.size == 0 || !vring.addresses || !map_) {
+    if (!is_complete(vrings_[index])) {
         return {};
     }
-    if (auto checked = check_parts(vring); !checked) {
+    if (auto checked = check_parts(vrings_[index]); !checked) {
         return tl::unexpected(std::move(checked).error().within(fmt::format("vring {}", index)));
     }
+    return start_vring(index);
+}
+
+Result<void> Session::start_vring(std::uint16_t index) {
+    Vring& vring = vrings_[index];
     SIDECORE_TRY_ASSIGN(Fd call, copy_of(vring.call));
     SIDECORE_TRY_ASSIGN(Fd error, copy_of(vring.error));
-    SIDECORE_TRY(
-        handler_.start_vring(index, VringSetup{vring.size, *vring.addresses, vring.base,
-                                               std::move(vring.kick), std::move(call), std::move(error)}));
+    SIDECORE_TRY(handler_.start_vring(index, VringSetup{vring.size, *vring.addresses, vring.base, std::move(vring.kick),
+                                                        std::move(call), std::move(error)}));
     vring.started = true;
     count_started(1);
     return {};

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each request as it should be, and what the handler then sees.
-#include <fcntl.h>
-#include <thread>
-
+// Each request that concerns the device as a whole, and what the handler then sees.
 #include "vhost_user/session_script.hh"
 
 namespace sidecore::vhost_user {
@@ -10,12 +7,10 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using testing::eventfd;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::open_descriptors;
 using testing::SessionScript;
-using testing::socket_pair;
 
 class SessionTest : public SessionScript {};
 
@@ -115,201 +110,6 @@ TEST_F(SessionTest, AddsAndRemovesMemoryRegions) {
                                             "set_memory 1 regions", "set_memory 0 regions", "set_memory 1 regions"));
     EXPECT_LE(open_descriptors(), before + 1);  // a region may keep its file, a removed one may not
     EXPECT_THAT(reply_values(), ElementsAre(509U, 0U, 0U, 0U, 0U, 0U));
-}
-
-TEST_F(SessionTest, StartsAVringWithAllThatIsKnown) {
-    negotiate();
-    send_memory();
-    send_setup(2, 128, 77);
-    send_fd(Request::set_vring_call, 2);
-    send_fd(Request::set_vring_err, 2);
-    send_fd(Request::set_vring_kick, 2);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, ElementsAre("set_features 0x130000000", "set_memory 1 regions",
-                                            "start_vring 2 size 128 base 77 kick call error", "stop_vring 2"));
-}
-
-TEST_F(SessionTest, StartsAVringWithoutDescriptors) {
-    send_memory();
-    send_setup(0);
-    send_fd(Request::set_vring_call, 0);
-    send_no_fd(Request::set_vring_call, 0);
-    send_no_fd(Request::set_vring_err, 0);
-    send_no_fd(Request::set_vring_kick, 0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, Contains("start_vring 0 size 256 base 0"));
-}
-
-TEST_F(SessionTest, StartsAVringWithoutABase) {
-    send_memory();
-    send(Request::set_vring_num, VringState{0, 256});
-    send(Request::set_vring_addr, addresses(0));
-    send_fd(Request::set_vring_kick, 0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, Contains("start_vring 0 size 256 base 0 kick"));
-}
-
-TEST_F(SessionTest, StartsAVringOfAnySize) {
-    for (std::uint32_t index = 0; index < 3; ++index) {
-        send(Request::set_vring_num, VringState{index, index == 0 ? 1U : index == 1 ? 2U : 32768U});
-    }
-    // The largest one: 512 KiB, 64 KiB and 256 KiB, in that order and misaligned as far as is allowed.
-    send(Request::set_vring_addr,
-         VringAddr{2, 0, user_base + 0x10, user_base + 0xa0004, user_base + 0x90002, ~std::uint64_t{0}});
-    send_memory();
-    send_fd(Request::set_vring_kick, 2);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, Contains("start_vring 2 size 32768 base 0 kick"));
-}
-
-TEST_F(SessionTest, WaitsWithTheStartUntilAllIsKnown) {
-    send_fd(Request::set_vring_kick, 1);
-    send(Request::set_vring_base, VringState{1, 5});
-    send(Request::set_vring_num, VringState{1, 64});
-    send(Request::set_vring_addr, addresses(1));
-    EXPECT_THAT(handler.events, IsEmpty());
-    send_memory();
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events,
-                ElementsAre("set_memory 1 regions", "start_vring 1 size 64 base 5 kick", "stop_vring 1"));
-}
-
-TEST_F(SessionTest, DoesNotStartWithoutAKick) {
-    send_memory();
-    send_setup(0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, ElementsAre("set_memory 1 regions"));
-}
-
-TEST_F(SessionTest, StopsAVringAndSaysWhereItWas) {
-    handler.served_by_stop = 40;
-    send_memory();
-    send_setup(0, 256, 65530);
-    send_fd(Request::set_vring_kick, 0);
-    send(Request::get_vring_base, VringState{0, 0});
-    send(Request::get_vring_base, VringState{0, 0});
-    send(Request::get_vring_base, VringState{1, 0});
-    send_fd(Request::set_vring_kick, 0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, ElementsAre("set_memory 1 regions", "start_vring 0 size 256 base 65530 kick",
-                                            "stop_vring 0", "start_vring 0 size 256 base 34 kick", "stop_vring 0"));
-    const auto answers = replies();
-    ASSERT_EQ(answers.size(), 3U);
-    for (std::size_t i = 0; i < 2; ++i) {
-        EXPECT_EQ(answers[i].header, (MessageHeader{11, 0x5, 8}));
-        EXPECT_EQ(read_payload<VringState>(answers[i].payload).index, 0U);
-        EXPECT_EQ(read_payload<VringState>(answers[i].payload).num, 34U);
-    }
-    EXPECT_EQ(read_payload<VringState>(answers[2].payload).index, 1U);
-    EXPECT_EQ(read_payload<VringState>(answers[2].payload).num, 0U);
-}
-
-TEST_F(SessionTest, ForgetsAKickThatWaitsWhenTheVringIsStopped) {
-    send_fd(Request::set_vring_kick, 0);
-    send(Request::get_vring_base, VringState{0, 0});
-    send_memory();
-    send_setup(0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, ElementsAre("set_memory 1 regions"));
-}
-
-TEST_F(SessionTest, ReplacesDescriptorsOfAStartedVring) {
-    send_started();
-    send_fd(Request::set_vring_kick, 0);
-    send_fd(Request::set_vring_call, 0);
-    send_fd(Request::set_vring_err, 0);
-    send_no_fd(Request::set_vring_kick, 0);
-    send_no_fd(Request::set_vring_call, 0);
-    send_no_fd(Request::set_vring_err, 0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events,
-                ElementsAre("set_memory 1 regions", "start_vring 0 size 256 base 0 kick", "replace_kick 0",
-                            "replace_call 0", "replace_error 0", "replace_kick 0 none", "replace_call 0 none",
-                            "replace_error 0 none", "stop_vring 0"));
-}
-
-TEST_F(SessionTest, KeepsCallAndErrorOverAStop) {
-    send_memory();
-    send_setup(0);
-    send_fd(Request::set_vring_err, 0);
-    send_fd(Request::set_vring_kick, 0);
-    send_fd(Request::set_vring_call, 0);  // while it runs
-    send(Request::get_vring_base, VringState{0, 0});
-    send_fd(Request::set_vring_kick, 0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, Contains("start_vring 0 size 256 base 0 kick call error"));
-}
-
-TEST_F(SessionTest, GivesTheHandlerDescriptorsThatWork) {
-    const Fd kick = eventfd();
-    const Fd call = eventfd();
-    const Fd error = eventfd();
-    send_memory();
-    send_setup(0);
-    send(Request::set_vring_call, std::uint64_t{0}, {call.get()});
-    send(Request::set_vring_err, std::uint64_t{0}, {error.get()});
-    send(Request::set_vring_kick, std::uint64_t{0}, {kick.get()});
-    signal_eventfd(kick.get());
-    ASSERT_TRUE(run());
-    EXPECT_TRUE(handler.queues[0].kick_seen);
-    EXPECT_TRUE(drain_eventfd(call.get()));
-    EXPECT_TRUE(drain_eventfd(error.get()));
-}
-
-TEST_F(SessionTest, LeavesABlockingDescriptorBlocking) {
-    const Fd call = eventfd();  // libblkio's users read it in blocking mode
-    ASSERT_EQ(::fcntl(call.get(), F_SETFL, 0), 0);
-    send_memory();
-    send_setup(0);
-    send(Request::set_vring_call, std::uint64_t{0}, {call.get()});
-    send_fd(Request::set_vring_kick, 0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, Contains("start_vring 0 size 256 base 0 kick call"));
-    EXPECT_EQ(::fcntl(call.get(), F_GETFL) & O_NONBLOCK, 0);
-}
-
-TEST_F(SessionTest, EnablesAndDisables) {
-    negotiate();
-    send(Request::set_vring_enable, VringState{1, 1});
-    send(Request::set_vring_enable, VringState{1, 1});
-    send(Request::set_vring_enable, VringState{1, 0});
-    send(Request::set_vring_enable, VringState{0, 0});
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, ElementsAre("set_features 0x130000000", "enable_vring 1", "disable_vring 1"));
-}
-
-TEST_F(SessionTest, ChangesMemoryWhileRunning) {
-    send_started();
-    send_memory();
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events, ElementsAre("set_memory 1 regions", "start_vring 0 size 256 base 0 kick",
-                                            "set_memory 1 regions", "stop_vring 0"));
-}
-
-TEST_F(SessionTest, AcceptsWhatAStartedVringAlreadyHas) {
-    send_started();
-    send(Request::set_vring_num, VringState{0, 256});
-    send(Request::set_vring_addr, addresses(0));
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events,
-                ElementsAre("set_memory 1 regions", "start_vring 0 size 256 base 0 kick", "stop_vring 0"));
-}
-
-TEST_F(SessionTest, StopsAStartedVringThatIsChanged) {
-    handler.served_by_stop = 3;
-    send_started();
-    send(Request::set_vring_num, VringState{0, 128});
-    send_fd(Request::set_vring_kick, 0);
-    send(Request::set_vring_addr,
-         VringAddr{0, 0, addresses(1).descriptor, addresses(1).used, addresses(1).available, 0});
-    send_fd(Request::set_vring_kick, 0);
-    send(Request::set_vring_base, VringState{0, 9});
-    send_fd(Request::set_vring_kick, 0);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events,
-                ElementsAre("set_memory 1 regions", "start_vring 0 size 256 base 0 kick", "stop_vring 0",
-                            "start_vring 0 size 128 base 3 kick", "stop_vring 0", "start_vring 0 size 128 base 6 kick",
-                            "stop_vring 0", "start_vring 0 size 128 base 9 kick", "stop_vring 0"));
 }
 
 TEST_F(SessionTest, ReadsTheConfigurationFilledUpWithZeroes) {
@@ -452,88 +252,6 @@ TEST_F(SessionTest, AcknowledgesOnlyWhenAskedAndNegotiated) {
     EXPECT_EQ(read_payload<std::uint64_t>(answers[2].payload), 4U);
 }
 
-TEST_F(SessionTest, RefusesMemoryThatCannotBeMappedAndGoesOn) {
-    const SingleMemoryRegion region{0, {0, 0x10000, user_base, 0}};
-    const SingleMemoryRegion overlapping{0, {0x8000, 0x10000, user_base + 0x10000, 0}};
-    const SingleMemoryRegion unknown{0, {0, 0x20000, user_base, 0}};
-    negotiate();
-    send(Request::rem_mem_reg, region, {}, need_reply);  // there is none at all yet
-    send(Request::add_mem_reg, region, {memory.get()}, need_reply);
-    send(Request::add_mem_reg, overlapping, {memory.get()}, need_reply);
-    send(Request::rem_mem_reg, unknown, {}, need_reply);
-    send_bytes(Request::set_mem_table, table({{0, 0, user_base, 0}}), {memory.get()}, need_reply);
-    send(Request::rem_mem_reg, region, {}, need_reply);
-    ASSERT_TRUE(run());
-    EXPECT_THAT(handler.events,
-                ElementsAre("set_features 0x130000000", "set_memory 1 regions", "set_memory 0 regions"));
-    EXPECT_THAT(reply_values(), ElementsAre(1U, 0U, 1U, 1U, 1U, 0U));
-}
-
-TEST_F(SessionTest, EndsWhenAFailureCannotBeTold) {
-    negotiate();
-    send(Request::rem_mem_reg, SingleMemoryRegion{0, {0, 0x10000, user_base, 0}});
-    const auto result = run();
-    ASSERT_FALSE(result);
-    EXPECT_THAT(result.error().message, HasSubstr("REM_MEM_REG: there is no memory region yet"));
-}
-
-TEST_F(SessionTest, EndsWhenTheHandlerFails) {
-    negotiate();
-    handler.failing = "set_memory";
-    send_memory(need_reply);
-    send(Request::get_features);
-    const auto result = run();
-    ASSERT_FALSE(result);
-    EXPECT_EQ(result.error().kind, ErrorKind::system);
-    EXPECT_THAT(result.error().message, HasSubstr("SET_MEM_TABLE: the fake fails"));
-    EXPECT_THAT(reply_values(), ElementsAre(1U));  // and nothing after it
-}
-
-TEST_F(SessionTest, StopsTheOtherVringsWhenOneFailsToStop) {
-    send_memory();
-    for (std::uint32_t index = 0; index < 3; ++index) {
-        send_setup(index);
-        send_fd(Request::set_vring_kick, index);
-    }
-    handler.failing = "stop_vring";
-    ASSERT_TRUE(run());
-    EXPECT_FALSE(handler.any_started());
-}
-
-TEST_F(SessionTest, LeavesNoDescriptorBehind) {
-    const std::size_t before = open_descriptors();
-    negotiate();
-    for (int i = 0; i < 5; ++i) {
-        send_memory();
-        send_setup(0);
-        send_fd(Request::set_vring_call, 0);
-        send_fd(Request::set_vring_err, 0);
-        send_fd(Request::set_vring_kick, 0);
-        send_fd(Request::set_vring_kick, 0);
-        auto [front_end, back_end] = socket_pair();
-        send_bytes(Request::set_backend_req_fd, {}, {back_end.get()});
-        send(Request::get_vring_base, VringState{0, 0});
-        send_fd(Request::set_vring_kick, 1);
-    }
-    ASSERT_TRUE(run());
-    session.reset();
-    handler.map.reset();
-    handler.channel.reset();
-    EXPECT_EQ(open_descriptors(), before - 1);  // the session's own socket
-}
-
-TEST_F(SessionTest, LeavesNoDescriptorBehindAfterAViolation) {
-    const std::size_t before = open_descriptors();
-    negotiate();
-    send_started();
-    const Fd surplus = eventfd();
-    send_bytes(Request::set_owner, {}, {surplus.get(), surplus.get()});
-    ASSERT_FALSE(run());
-    session.reset();
-    handler.map.reset();
-    EXPECT_EQ(open_descriptors(), before);  // less the session's socket, and `surplus` more
-}
-
 TEST_F(SessionOfOneQueue, HasOneQueue) {
     send(Request::get_queue_num);
     send_started(0);
@@ -542,62 +260,6 @@ TEST_F(SessionOfOneQueue, HasOneQueue) {
     ASSERT_FALSE(result);
     EXPECT_THAT(result.error().message, HasSubstr("SET_VRING_NUM: vring index 1, expected less than 1"));
     EXPECT_THAT(reply_values(), ElementsAre(1U));
-}
-
-TEST(SessionCreate, RefusesAHandlerThatCannotBe) {
-    const auto create = [](std::uint64_t features, std::uint16_t queues) {
-        testing::FakeHandler handler(queues);
-        handler.offered = features;
-        auto [front_end, back_end] = socket_pair();
-        return Session::create(Connection(std::move(back_end)), handler, "disk0").has_value();
-    };
-    EXPECT_TRUE(create(0, 1));
-    EXPECT_TRUE(create(0, 256));
-    EXPECT_FALSE(create(0, 0));
-    EXPECT_FALSE(create(0, 257));
-    EXPECT_FALSE(create(protocol_features_mask, 1));
-}
-
-// With a second thread.
-
-TEST_F(SessionTest, StopsBeforeItRuns) {
-    session->stop();
-    EXPECT_TRUE(session->run());
-}
-
-TEST_F(SessionTest, StopsWhileItWaits) {
-    send_started();
-    send(Request::get_queue_num);
-    Result<void> result;
-    std::thread runner([&] { result = session->run(); });
-    ASSERT_TRUE(front_end().receive());  // it has read all and waits
-    session->stop();
-    runner.join();
-    EXPECT_TRUE(result);
-    EXPECT_FALSE(handler.any_started());
-    EXPECT_THAT(handler.events, Contains("stop_vring 0"));
-}
-
-TEST_F(SessionTest, StopsInTheMiddleOfAMessage) {
-    const auto header = make_header(Request::set_vring_num, sizeof(VringState));
-    send(Request::get_queue_num);
-    ASSERT_EQ(::write(front_end().fd(), &header, sizeof(header)), static_cast<ssize_t>(sizeof(header)));
-    Result<void> result = failure(ErrorKind::timed_out, "not yet");
-    std::thread runner([&] { result = session->run(); });
-    ASSERT_TRUE(front_end().receive());
-    session->stop();
-    runner.join();
-    EXPECT_TRUE(result);
-}
-
-TEST_F(SessionTest, TakesAFrontEndThatGoesBeforeItsReplyForAnOrderlyEnd) {
-    send_started();
-    for (int i = 0; i < 10; ++i) {
-        send(Request::get_features);
-    }
-    ::shutdown(front_end().fd(), SHUT_RDWR);
-    EXPECT_TRUE(session->run());
-    EXPECT_FALSE(handler.any_started());
 }
 
 }  // namespace
