@@ -76,12 +76,11 @@ void GuestRam::clear(std::uint64_t guest, std::uint64_t bytes) {
     }
 }
 
-std::vector<std::byte> GuestRam::snapshot() const {
-    std::vector<std::byte> all;
+void GuestRam::snapshot(std::vector<std::byte>& all) const {
+    all.clear();
     for (const Mapped& mapped : mapped_) {
         all.insert(all.end(), mapped.host, mapped.host + mapped.region.size);
     }
-    return all;
 }
 
 std::vector<std::uint64_t> GuestRam::changed_since(const std::vector<std::byte>& before) const {

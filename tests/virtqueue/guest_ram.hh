@@ -59,7 +59,12 @@ public:
     void clear(std::uint64_t guest, std::uint64_t bytes);
 
     /// All bytes of all regions.
-    std::vector<std::byte> snapshot() const;
+    void snapshot(std::vector<std::byte>& all) const;
+    std::vector<std::byte> snapshot() const {
+        std::vector<std::byte> all;
+        snapshot(all);
+        return all;
+    }
     /// Guest addresses of the bytes that differ from `before`.
     std::vector<std::uint64_t> changed_since(const std::vector<std::byte>& before) const;
 
