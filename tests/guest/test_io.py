@@ -16,7 +16,7 @@ class Io(GuestTest):
     def loads_script(self, *devices):
         """All loads, one after the other, each on all the devices at the same time."""
         return "\n".join(
-            in_parallel(fio_verify(f"/dev/{device}", (16 if depth > 1 else 2) * MIB, self.seed + number, sizes, depth,
+            in_parallel(fio_verify(f"/dev/{device}", (8 if depth > 1 else 1) * MIB, self.seed + number, sizes, depth,
                                    pattern, name=device) for device in devices)
             for number, (sizes, depth, pattern) in enumerate(LOADS))
 

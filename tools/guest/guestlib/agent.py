@@ -8,7 +8,8 @@ import time
 
 from guestlib.processes import GuestError
 
-LINE = 76  # characters of base64 per line: short enough for any terminal's buffer
+LINE = 1024  # characters of base64 per line: a part of what a terminal's buffer takes
+SEND_TIMEOUT = 30
 
 
 class Agent:
@@ -32,8 +33,11 @@ class Agent:
             raise GuestError("the script before has not been waited for")
         self._token += 1
         encoded = base64.b64encode(script.encode()).decode()
-        lines = [encoded[start:start + LINE] for start in range(0, len(encoded), LINE)]
-        self.send(f"run {self._token}\n" + "".join(f"{line}\n" for line in lines) + ".\n")
+        self.send(f"run {self._token}\n")
+        for start in range(0, len(encoded), LINE):
+            self.send(encoded[start:start + LINE] + "\n")
+            self.read_past(b"@@more\n", time.monotonic() + SEND_TIMEOUT, "sending a script")
+        self.send(".\n")
         self._job = Job(self, self._token, script)
         return self._job
 
