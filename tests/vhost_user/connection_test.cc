@@ -194,28 +194,6 @@ TEST_F(ConnectionTest, SendsMoreThanTheSocketHolds) {
     sender.join();
 }
 
-TEST_F(ConnectionTest, SendsDescriptorsOnceWhenAMessageGoesInPieces) {
-    const int least = 1;  // the kernel makes it half of what a message needs
-    ASSERT_EQ(::setsockopt(connection->fd(), SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
-    ASSERT_TRUE(set_nonblocking(connection->fd()));
-    const std::vector<std::byte> payload(limits::payload_size);
-    const Fd event = eventfd();
-    const std::array<int, 1> fds{event.get()};
-    constexpr int count = 10;
-    std::thread sender([&] {
-        for (int i = 0; i < count; ++i) {
-            EXPECT_TRUE(connection->send(make_header(Request::set_config, payload.size()), payload, fds));
-        }
-    });
-    Connection other(std::move(peer));
-    for (int i = 0; i < count; ++i) {
-        const auto message = other.receive();
-        EXPECT_TRUE(message) << message.error().message;
-        EXPECT_EQ(message->fds.size(), 1U);
-    }
-    sender.join();
-}
-
 TEST_F(ConnectionTest, EndsWithThePeer) {
     peer.reset();
     expect_error(ErrorKind::closed, "the peer closed the connection");
