@@ -225,7 +225,7 @@ TEST_F(InFlight, TheLargestRingWrapsItsIndexes) {
     DrivenDisk large(storage->open(), {.queue = {.size = 32768, .first_index = 65'000},
                                        .requests = {.slots = 256, .bytes_per_slot = 4096}});
     std::size_t finished = 0;
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 20; ++round) {
         for (int i = 0; i < 256; ++i) {
             must(large.requests().submit({.type = BlkType::flush}));
         }
@@ -235,7 +235,7 @@ TEST_F(InFlight, TheLargestRingWrapsItsIndexes) {
             finished += must(large.requests().collect()).size();
         }
     }
-    EXPECT_EQ(finished, 300U * 256U);
+    EXPECT_EQ(finished, 20U * 256U);
 }
 
 TEST_F(InFlight, ARequestThatIsRefusedDoesNotHoldUpItsBatch) {
