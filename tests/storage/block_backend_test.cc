@@ -87,7 +87,7 @@ TEST_P(BlockBackendTest, EverySegmentLayoutIsServed) {
     QueueUser user(*disk.backend, 4);
     Random random(7);
     for (const Layout layout : layouts) {
-        for (const std::size_t length : {4096, 12288, 128 * 1024, 300 * 1024}) {
+        for (const std::size_t length : std::initializer_list<std::size_t>{4096, 12288, 128 * 1024, 300 * 1024}) {
             const Bytes written = random_bytes(random, length);
             SegmentedBuffer source(layout, length, random);
             source.fill(written);

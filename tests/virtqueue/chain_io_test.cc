@@ -56,7 +56,7 @@ TEST(TakeFront, copies_and_takes_off_what_it_copied_however_it_is_cut) {
         {62}, {16, 46}, {1, 61}, {7, 9, 46}, {8, 8, 46}, {1, 1, 1, 1, 1, 1, 1, 1, 54}, {61, 1}};
     for (const auto& cut : cuts) {
         for (std::size_t shift = 0; shift < 8; ++shift) {
-            for (const std::size_t wanted : {0, 1, 7, 8, 15, 16, 17, 61, 62}) {
+            for (const std::size_t wanted : std::initializer_list<std::size_t>{0, 1, 7, 8, 15, 16, 17, 61, 62}) {
                 Pieces pieces(letters, cut, shift);
                 auto segments = pieces.segments();
                 std::vector<std::byte> out(wanted);

@@ -214,7 +214,6 @@ TEST(Rebind, to_a_map_without_the_ring_breaks_it_and_touches_no_old_memory) {
 class Truncated : public testing::Test {
 protected:
     static constexpr std::size_t ring_region = 0;
-    static constexpr std::size_t seam_region = 1;
     static constexpr std::size_t far_region = 2;
 
     void SetUp() override { ASSERT_TRUE(memory::install_fault_guard().has_value()); }
