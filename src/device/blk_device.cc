@@ -126,7 +126,7 @@ blk::Config BlkDevice::config() const noexcept {
 void BlkDevice::read_config(std::uint32_t offset, std::span<std::byte> out) const {
     const blk::Config now = config();
     std::fill(out.begin(), out.end(), std::byte{0});
-    if (offset < config_bytes) {
+    if (offset < config_bytes && !out.empty()) {
         const std::size_t bytes = std::min(out.size(), config_bytes - offset);
         std::memcpy(out.data(), reinterpret_cast<const std::byte*>(&now) + offset, bytes);
     }

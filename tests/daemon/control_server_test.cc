@@ -143,7 +143,7 @@ TEST_F(ControlServerTest, NonsenseHurtsNobody) {
           std::string("POST /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"),
           std::string("POST /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n"),
           std::string("POST /v1/devices HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-          std::string("POST /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0", 70)}) {
+          std::string("POST /v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n") + std::string(5, '\0')}) {
         test::RawClient client(path_);
         client.send(nonsense);
         client.end_of_sending();

@@ -544,7 +544,8 @@ TEST_P(NoLostWakeUp, WhileOneSideGoesToSleep) {
     device_thread.join();
     const DriverQueueStatistics& statistics = pair.queue.statistics();
     EXPECT_EQ(statistics.kicks_sent - 1 + statistics.kicks_suppressed, statistics.publications);
-    if (test.driver == Rest::spins) {
+    // With the event index a wish not to be called is moved along now and then, and may come too late for one batch.
+    if (test.driver == Rest::spins && !event_index) {
         EXPECT_FALSE(pair.queue.wait_for_call(0ms)) << "calls were not wanted";
     }
 }

@@ -19,15 +19,15 @@ using testing::HasSubstr;
 
 TEST(Reservation, starts_where_asked_and_gives_the_rest_back) {
     const std::size_t alignment = std::size_t{64} << 20U;
-    const auto before = mappings_named("---p");
     for (const std::size_t phase : {std::size_t{0}, page, alignment - page}) {
         const auto reservation = Reservation::create(3 * page, alignment, phase).value();
         EXPECT_EQ(reinterpret_cast<std::uintptr_t>(reservation->start()) % alignment, phase);
         EXPECT_EQ(reservation->size(), 3 * page);
         EXPECT_THAT(mapping_at(reservation->start()), HasSubstr("---p"));
         EXPECT_THAT(mapping_at(reservation->start() + 3 * page - 1), HasSubstr("---p"));
+        EXPECT_EQ(mapping_at(reservation->start() - 1).find("---p"), std::string::npos) << "given back";
+        EXPECT_EQ(mapping_at(reservation->start() + 3 * page).find("---p"), std::string::npos) << "given back";
     }
-    EXPECT_EQ(mappings_named("---p"), before);
 }
 
 TEST(Reservation, says_why_it_cannot_be_made) {
@@ -131,12 +131,10 @@ TEST(MappedRegion, leaves_nothing_behind_when_a_later_one_cannot_be_mapped) {
     ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
     const Fd read_end(ends[0]);
     const Fd write_end(ends[1]);
-    const auto inaccessible = mappings_named("---p");
     const auto refused = MemoryMap::create(table(region_of(good, 0, 0, page), region_of(good, page, page, page),
                                                  region_of(read_end, 2 * page, 2 * page, page)));
     EXPECT_FALSE(refused.has_value());
     EXPECT_EQ(mappings_named("sidecore-test-good"), 0U);
-    EXPECT_EQ(mappings_named("---p"), inaccessible);
 }
 
 TEST(MappedRegion, may_be_used_by_many_threads_while_maps_change) {
