@@ -27,6 +27,10 @@ COMPLAINTS = re.compile(r"BUG:|WARNING:|Oops:|Call Trace|kernel BUG|Kernel panic
                         r"EXT4-fs (error|warning)|virtio.*(is not a head|id \d+ out of range|unexpected|device reports)|"
                         r"virtio_blk.*(fail|error)")
 
+# On a busy host an emulated machine's timers come late; its kernel must neither panic over that nor, for its clock,
+# take to a timer that costs an exit at every look.
+STEADY_CLOCK = "no_timer_check tsc=reliable"
+
 
 def build_images(kind):
     """Makes sure that the images of `kind` ("uml" or "qemu") are there and up to date."""
@@ -158,6 +162,7 @@ class QemuGuest(Guest):
     """QEMU with KVM where that works, else with software emulation: slow, for function and not for speed."""
 
     kind = "qemu"
+    boot_timeout = 120
 
     def __init__(self, sockets, queues=1, event_idx=True, cpus=None, memory_mib=256, files=None, name="qemu",
                  arguments=()):
@@ -168,7 +173,7 @@ class QemuGuest(Guest):
                  "-m", f"{memory_mib}M", "-object", f"memory-backend-memfd,id=memory,size={memory_mib}M,share=on",
                  "-machine", "q35,memory-backend=memory",
                  "-kernel", IMAGES / "vmlinuz", "-initrd", self.initrd,
-                 "-append", "console=ttyS0 agent=ttyS1 panic=-1 mitigations=off tsc=unstable",
+                 "-append", f"console=ttyS0 agent=ttyS1 panic=-1 mitigations=off {STEADY_CLOCK}",
                  "-chardev", f"file,id=kernel,path={self.kernel_log}", "-serial", "chardev:kernel"]
         for index, path in enumerate(sockets):
             words += ["-chardev", f"socket,id=disk{index},path={path}",
@@ -217,7 +222,7 @@ def _boots_with_kvm():
         probe = Process("kvm probe", [
             "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-no-user-config", "-accel", "kvm",
             "-cpu", "max", "-m", "128M", "-kernel", IMAGES / "vmlinuz",
-            "-append", "console=ttyS0 panic=-1", "-chardev", f"file,id=kernel,path={log}", "-serial", "chardev:kernel",
+            "-append", f"console=ttyS0 panic=-1 {STEADY_CLOCK}", "-chardev", f"file,id=kernel,path={log}", "-serial", "chardev:kernel",
         ], workspace / "output.log")
         try:
             deadline = time.monotonic() + 8
