@@ -20,7 +20,7 @@ void add_thread(const std::filesystem::path& task, ProcessUsage& usage) {
     }
     std::ifstream status(task / "status");
     for (std::string line; std::getline(status, line);) {
-        // "voluntary_ctxt_switches:	5" and "nonvoluntary_ctxt_switches:	7"
+        // Both "voluntary_ctxt_switches:" and "nonvoluntary_ctxt_switches:", each followed by white space and a number
         if (const auto name = line.find("voluntary_ctxt_switches:"); name != std::string::npos) {
             usage.context_switches += std::stoull(line.substr(line.find(':') + 1));
         }
