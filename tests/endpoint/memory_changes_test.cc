@@ -129,6 +129,7 @@ TEST_F(MemoryChanges, ANewTableWaitsForRequestsInFlight) {
     must(driver.requests(0).submit({.type = BlkType::read, .sector = 0, .in = room}));
     driver.queue(0).publish();
     ASSERT_TRUE(storage->wait_until_held(1));
+    ASSERT_TRUE(live.eventually_armed());
     std::atomic<bool> replaced{false};
     std::thread replacing([&] {
         must(driver.client.set_mem_table(driver.memory.regions()));

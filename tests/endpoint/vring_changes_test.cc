@@ -73,6 +73,7 @@ TEST_F(VringChanges, StoppingWaitsForWhatWasAcceptedAndTakesNothingMore) {
     }
     driver.queue().publish();
     ASSERT_TRUE(storage->wait_until_held(3));
+    ASSERT_TRUE(live.eventually_armed());  // else "not armed" below could be the turn that took them
     std::atomic<bool> stopped{false};
     std::uint16_t base = 0;
     std::thread stopping([&] {
@@ -349,6 +350,7 @@ TEST_P(Resets, AcceptedIoIsCompletedFirst) {
     must(driver.requests().submit({.type = BlkType::write, .sector = 4, .out = data}));
     driver.queue().publish();
     ASSERT_TRUE(storage->wait_until_held(1));
+    ASSERT_TRUE(live.eventually_armed());
     std::atomic<bool> done{false};
     std::thread resetting([&] {
         reset(driver);
