@@ -79,7 +79,7 @@ public:
     }
     std::vector<control::DeviceInfo> devices() override {
         note("devices");
-        return devices_;
+        return copy();
     }
     Result<control::DeviceInfo> device(std::string_view name) override {
         note(fmt::format("device {}", name));
@@ -91,7 +91,7 @@ public:
     }
     Result<control::Statistics> statistics(std::optional<std::string_view> name) override {
         note(fmt::format("statistics {}", name.value_or("*")));
-        std::vector<control::DeviceInfo> devices = devices_;
+        std::vector<control::DeviceInfo> devices = copy();
         if (name) {
             SIDECORE_TRY_ASSIGN(control::DeviceInfo found, find(*name));
             devices = {std::move(found)};
@@ -112,6 +112,7 @@ public:
         if (find(spec.name)) {
             return failure(ErrorKind::already_exists, fmt::format("there is a device \"{}\" already", spec.name));
         }
+        const std::lock_guard lock(mutex_);
         devices_.push_back(make_device(spec.name, spec.queues));
         return devices_.back();
     }
@@ -119,6 +120,7 @@ public:
         note(fmt::format("remove {}", name));
         SIDECORE_TRY(outcome());
         SIDECORE_TRY(find(name));
+        const std::lock_guard lock(mutex_);
         std::erase_if(devices_, [name](const control::DeviceInfo& device) { return device.name == name; });
         return {};
     }
@@ -145,6 +147,10 @@ private:
     static control::WorkerInfo make_worker() {
         return {"io0", 3, 4712, 1'500'000'000, 2, 1, {"disk0"}, {{"loops", 1000}, {"switches", 10}, {"cycles", 500}}};
     }
+    std::vector<control::DeviceInfo> copy() const {
+        const std::lock_guard lock(mutex_);
+        return devices_;
+    }
     void note(std::string line) {
         const std::lock_guard lock(mutex_);
         log_.push_back(std::move(line));
@@ -157,6 +163,7 @@ private:
         return {};
     }
     Result<control::DeviceInfo> find(std::string_view name) const {
+        const std::lock_guard lock(mutex_);
         for (const control::DeviceInfo& device : devices_) {
             if (device.name == name) {
                 return device;
