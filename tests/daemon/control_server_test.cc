@@ -160,7 +160,9 @@ TEST_F(ControlServerTest, BodiesThatAreTooLargeAreRefusedUnread) {
 
     const std::string fits = "\"" + std::string(ControlServer::max_body_bytes - 2, 'x') + "\"";
     EXPECT_THAT(ask("PATCH", "/v1/policy", fits).error().message, HasSubstr("policy is a table, not a string"));
-    EXPECT_THAT(ask("PATCH", "/v1/policy", fits + " ").error().message, HasSubstr("larger than 65536 bytes"));
+    // The daemon does not read what it refuses: the client may fail to send the rest before it sees the answer.
+    EXPECT_THAT(ask("PATCH", "/v1/policy", fits + " ").error().message,
+                testing::AnyOf(HasSubstr("larger than 65536 bytes"), HasSubstr("Broken pipe")));
     expect_alive();
 }
 
