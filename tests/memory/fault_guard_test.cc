@@ -2,6 +2,8 @@
 #include "memory/fault_guard.hh"
 
 #include <csignal>
+#include <fstream>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <thread>
 
@@ -143,9 +145,14 @@ TEST_F(FaultGuard, survives_the_loss_of_more_memory_than_the_host_has) {
     const Fd file = make_file(size);
     const auto map = MemoryMap::create(table(region_of(file, 0, 0, size))).value();
     truncate(file, 0);
+    const std::uint64_t damages = damage_count();
     EXPECT_EQ(peek(map->translate(GuestAddress{0}, 1)), 0);
     EXPECT_EQ(peek(map->translate(GuestAddress{size - 1}, 1)), 0);
     EXPECT_TRUE(map->damaged());
+    // All of it at the first fault, unless the host promises no more memory than it has.
+    int overcommit = 0;
+    std::ifstream("/proc/sys/vm/overcommit_memory") >> overcommit;
+    EXPECT_EQ(damage_count() - damages, overcommit == 2 ? 2U : 1U);
 }
 
 TEST_F(FaultGuard, serves_threads_that_fault_at_the_same_time) {
@@ -228,6 +235,22 @@ TEST_F(FaultGuard, leaves_a_signal_that_was_sent_to_end_the_process) {
             std::exit(0);
         },
         testing::KilledBySignal(SIGBUS), "");
+}
+
+TEST_F(FaultGuard, is_not_misled_by_a_sent_signal_that_looks_like_a_fault) {
+    const Fd file = make_file(page);
+    const auto map = MemoryMap::create(table(region_of(file, 0, 0, page))).value();
+    siginfo_t info{};
+    info.si_signo = SIGBUS;
+    info.si_code = SI_QUEUE;
+    info.si_addr = map->translate(GuestAddress{0}, 1);  // lies where a sender's numbers are
+    EXPECT_EXIT(
+        {
+            ::syscall(SYS_rt_sigqueueinfo, ::getpid(), SIGBUS, &info);
+            std::exit(0);
+        },
+        testing::KilledBySignal(SIGBUS), "");
+    EXPECT_FALSE(map->damaged());
 }
 
 }  // namespace

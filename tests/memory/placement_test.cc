@@ -126,6 +126,10 @@ TEST(PlanRuns, aligns_to_the_largest_of_mixed_huge_pages_and_keeps_each_of_them_
     ASSERT_EQ(runs.size(), 1U);
     EXPECT_EQ(runs[0].alignment, giant);
 
+    const auto growing = plan({{0, 0, giant, 0, huge}, {giant, giant, giant, 0, giant}});
+    ASSERT_EQ(growing.size(), 1U);
+    EXPECT_EQ(growing[0].alignment, giant) << "also if the largest is not the first";
+
     // A giant page after a huge one would lie off its grid.
     EXPECT_EQ(plan({{0, 0, huge, 0, huge}, {huge, huge, giant, 0, giant}}).size(), 2U);
 }

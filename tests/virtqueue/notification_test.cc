@@ -271,6 +271,21 @@ TEST_P(Kicks, need_no_write_to_stay_suppressed) {
     EXPECT_EQ(world.ram.load<std::uint16_t>(place), 0x5a5a);
 }
 
+TEST(KicksByEvent, needs_no_write_to_stop_asking_when_the_next_chain_is_there) {
+    // To take it passes the event by itself.
+    QueueWorld world({.size = 8, .event_index = true});
+    fill_table(world.ring);
+    ASSERT_TRUE(world.queue.arm());
+    ASSERT_TRUE(world.make_available(0));
+    const auto before = world.ram.snapshot();
+    world.queue.disarm();
+    EXPECT_EQ(world.ram.changed_since(before), std::vector<std::uint64_t>{});
+    world.pop_chain();
+    world.queue.push(0, 0);
+    world.queue.publish();
+    EXPECT_FALSE(world.make_available(0));
+}
+
 TEST(KicksByFlags, uses_0_and_1_and_no_event) {
     QueueWorld world({.size = 8});
     fill_table(world.ring);
