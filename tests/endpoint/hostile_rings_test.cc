@@ -83,13 +83,6 @@ std::vector<Misdeed> misdeeds() {
          [](const Bench& bench) {
              bench.publish_index(static_cast<std::uint16_t>(bench.queue.available_index() + ring_size + 1));
          }},
-        {"TooManyInFlight",
-         [](const Bench& bench) {
-             // The device holds one request, which is one descriptor; a whole ring of others comes on top.
-             must(bench.driver.requests(1).submit({.type = frontend::BlkType::flush}));
-             bench.queue.publish();
-             bench.publish_index(static_cast<std::uint16_t>(bench.queue.available_index() + ring_size));
-         }},
         {"HeadOutOfRange", [](const Bench& bench) { bench.publish(ring_size); }},
         {"HeadFarOutOfRange", [](const Bench& bench) { bench.publish(0xffff); }},
         {"NextOutOfRange",
