@@ -181,7 +181,7 @@ control::DeviceInfo ServedDevice::info() const {
     info.storage_kind = disk_->backend().kind();
     info.storage_description = disk_->description();
     info.features = from.features;
-    info.turn_budget = settings(0).turn_budget;
+    info.turn_budget = settings(0).schedule.turn_requests;
     info.policy = policy();
     for (std::uint16_t index = 0; index < spec_.queues; ++index) {
         control::QueueInfo& queue = info.queues.emplace_back(to_info(from.queues.at(index), now_ns));
@@ -198,7 +198,7 @@ control::PolicyInfo ServedDevice::policy(std::uint16_t queue) const {
 engine::QueueSettings ServedDevice::settings(std::uint16_t queue) const {
     engine::QueueSettings settings;
     settings.policy = to_engine(policy(queue));
-    settings.turn_budget = spec_.turn_budget.value_or(settings.turn_budget);
+    settings.schedule.turn_requests = spec_.turn_budget.value_or(settings.schedule.turn_requests);
     return settings;
 }
 

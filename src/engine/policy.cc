@@ -18,16 +18,16 @@ constexpr std::array<std::pair<PolicyKind, std::string_view>, 3> kind_names{{
 
 class Never final : public Policy {
 public:
-    Mode start(std::uint64_t, Mode) noexcept override { return Mode::notified; }
-    Mode on_work(std::uint64_t) noexcept override { return Mode::notified; }
-    Mode on_idle(std::uint64_t) noexcept override { return Mode::notified; }
+    Decision start(std::uint64_t, Mode) noexcept override { return {}; }
+    Decision on_work(const Work&) noexcept override { return {}; }
+    Decision on_idle(std::uint64_t) noexcept override { return {}; }
 };
 
 class Always final : public Policy {
 public:
-    Mode start(std::uint64_t, Mode) noexcept override { return Mode::polled; }
-    Mode on_work(std::uint64_t) noexcept override { return Mode::polled; }
-    Mode on_idle(std::uint64_t) noexcept override { return Mode::polled; }
+    Decision start(std::uint64_t, Mode) noexcept override { return {Mode::polled}; }
+    Decision on_work(const Work&) noexcept override { return {Mode::polled}; }
+    Decision on_idle(std::uint64_t) noexcept override { return {Mode::polled}; }
 };
 
 /// The rule of the 2014 patch, with its jiffy made a parameter.
@@ -38,16 +38,14 @@ public:
           stop_idle_ns_(settings.poll_stop_idle_ns),
           tick_ns_(settings.tick_ns) {}
 
-    Mode start(std::uint64_t now_ns, Mode current) noexcept override {
+    Decision start(std::uint64_t now_ns, Mode current) noexcept override {
         mode_ = start_rate_ == 0 ? Mode::notified : current;
-        last_work_ns_ = now_ns;
         works_this_tick_ = 0;
-        return mode_;
+        return decision(now_ns);
     }
 
-    Mode on_work(std::uint64_t now_ns) noexcept override {
-        last_work_ns_ = now_ns;
-        if (const std::uint64_t tick = now_ns / tick_ns_; tick != tick_) {
+    Decision on_work(const Work& work) noexcept override {
+        if (const std::uint64_t tick = work.now_ns / tick_ns_; tick != tick_) {
             tick_ = tick;
             works_this_tick_ = 0;
         }
@@ -55,25 +53,24 @@ public:
         if (start_rate_ != 0 && works_this_tick_ >= start_rate_) {
             mode_ = Mode::polled;
         }
-        return mode_;
+        return decision(work.now_ns);
     }
 
-    Mode on_idle(std::uint64_t now_ns) noexcept override {
-        if (now_ns - last_work_ns_ >= stop_idle_ns_) {
-            mode_ = Mode::notified;
-            works_this_tick_ = 0;
-        }
-        return mode_;
+    Decision on_idle(std::uint64_t) noexcept override {
+        mode_ = Mode::notified;
+        works_this_tick_ = 0;
+        return {};
     }
 
 private:
+    Decision decision(std::uint64_t last_work_ns) const noexcept { return {mode_, last_work_ns + stop_idle_ns_}; }
+
     const std::uint32_t start_rate_;
     const std::uint64_t stop_idle_ns_;
     const std::uint64_t tick_ns_;
     Mode mode_ = Mode::notified;
     std::uint64_t tick_ = 0;
     std::uint32_t works_this_tick_ = 0;
-    std::uint64_t last_work_ns_ = 0;
 };
 
 constexpr std::uint64_t longest_ns = std::uint64_t{1} << 62U;
@@ -135,7 +132,7 @@ Result<void> PolicyOverrides::check() const {
     return check_duration(tick_ns, "tick");
 }
 
-std::unique_ptr<Policy> make_policy(const PolicySettings& settings) {
+std::unique_ptr<Policy> make_policy(const PolicySettings& settings, const Costs&) {
     switch (settings.kind) {
         case PolicyKind::never:
             return std::make_unique<Never>();

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.hh"
+#include "engine/costs.hh"
 
 namespace sidecore::engine {
 
@@ -18,6 +19,9 @@ enum class PolicyKind : std::uint8_t {
     always,  ///< polled as long as the queue runs
     rate,    ///< the 2014 Linux patch "vhost: Add polling mode"
 };
+
+/// A time that never comes.
+inline constexpr std::uint64_t forever_ns = UINT64_MAX;
 
 std::string_view to_string(Mode mode) noexcept;
 std::string_view to_string(PolicyKind kind) noexcept;
@@ -60,6 +64,21 @@ struct PolicyOverrides {
     friend bool operator==(const PolicyOverrides&, const PolicyOverrides&) = default;
 };
 
+/// Work that was found in a queue.
+struct Work {
+    std::uint64_t now_ns = 0;      ///< when the turn that found it was over
+    std::uint64_t arrived_ns = 0;  ///< when it came, as well as can be told: after a sleep, not when it was noticed
+    double pass_ns = 0;            ///< the worker's time from one look at this queue to the next, lately; 0: not known
+};
+
+/// What a queue shall be from now on.
+struct Decision {
+    Mode mode = Mode::notified;
+    std::uint64_t until_ns = forever_ns;  ///< if polled, and no work is found until then: on_idle() is asked again
+
+    friend bool operator==(const Decision&, const Decision&) = default;
+};
+
 /// Decides one queue's mode from its past. Pure: no clock, no I/O; the same object serves worker, tests and
 /// simulator.
 ///
@@ -72,15 +91,22 @@ public:
     Policy& operator=(const Policy&) = delete;
 
     /// The mode of a queue when it starts, or when it is given this policy while in `current` mode.
-    virtual Mode start(std::uint64_t now_ns, Mode current) noexcept = 0;
+    virtual Decision start(std::uint64_t now_ns, Mode current) noexcept = 0;
 
     /// A turn found work.
-    virtual Mode on_work(std::uint64_t now_ns) noexcept = 0;
+    virtual Decision on_work(const Work& work) noexcept = 0;
 
-    /// A look found nothing. Called for polled queues only, now and then while the worker spins.
-    virtual Mode on_idle(std::uint64_t now_ns) noexcept = 0;
+    /// The queue is polled, the time of the last decision has come, and there was no work.
+    virtual Decision on_idle(std::uint64_t now_ns) noexcept = 0;
+
+    /// True: that the queue is polled does not keep the worker awake; its SpinRule decides. When it sleeps, the queue is armed
+    /// and counts as notified until it has work again.
+    virtual bool yields() const noexcept { return false; }
+
+    /// The worker has gone to sleep over the queue, which yields.
+    virtual void on_sleep(std::uint64_t now_ns) noexcept { static_cast<void>(now_ns); }
 };
 
-std::unique_ptr<Policy> make_policy(const PolicySettings& settings);
+std::unique_ptr<Policy> make_policy(const PolicySettings& settings, const Costs& costs);
 
 }  // namespace sidecore::engine

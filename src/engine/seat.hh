@@ -26,13 +26,14 @@ struct Worker::Seat {
     QueueSettings settings;
 
     Mode mode = Mode::notified;
-    bool listed = false;   // gets a look in every pass
-    bool in_pass = false;  // is in pass_, which it leaves at the end of a pass
-    bool armed = false;    // told to kick, and found empty after that
-    bool held = false;     // cannot take more; in-flight I/O owes a resume
-    bool broken = false;   // gets no more turns
-    bool reaping = false;  // is in reaping_
-    bool kicked = false;   // listed because of a kick
+    std::uint64_t poll_until_ns = 0;  // while polled: when to ask the policy again
+    bool listed = false;              // gets a look in every pass
+    bool in_pass = false;             // is in pass_, which it leaves at the end of a pass
+    bool armed = false;               // told to kick, and found empty after that
+    bool held = false;                // cannot take more; in-flight I/O owes a resume
+    bool broken = false;              // gets no more turns
+    bool reaping = false;             // is in reaping_
+    bool kicked = false;              // listed because of a kick
 
     NotifierKind kick_kind = NotifierKind::eventfd;
     int watched_kick = -1;

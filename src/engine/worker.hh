@@ -16,17 +16,10 @@
 #include "engine/mailbox.hh"
 #include "engine/policy.hh"
 #include "engine/served_queue.hh"
+#include "engine/settings.hh"
 #include "engine/statistics.hh"
 
 namespace sidecore::engine {
-
-/// How a worker treats one queue. Settable while it runs.
-struct QueueSettings {
-    PolicySettings policy;
-
-    /// Requests in one turn, at least 1: what a queue may take before the others get theirs.
-    std::uint32_t turn_budget = 64;
-};
 
 /// A thread that serves queues of many devices: those that are polled it looks at in every pass, the others
 /// when they kick. With nothing to look at it sleeps in the kernel, without a time-out.
@@ -47,6 +40,7 @@ public:
     struct Options {
         std::string name = "worker";
         std::optional<unsigned> cpu = std::nullopt;  ///< pinned to this CPU, if given
+        Costs costs = {};                            ///< of this host
     };
 
     /// Starts the thread.
@@ -112,6 +106,7 @@ private:
     void unlist(Seat& seat);
     void disarm(Seat& seat);
     void start_reaping(Seat& seat);
+    void decide(Seat& seat, const Decision& decision);
     void set_mode(Seat& seat, Mode mode);
     void apply(Seat& seat, const QueueSettings& settings);
     void drain(Seat& seat, std::function<void()> then);

@@ -100,7 +100,7 @@ bool Worker::turn(Seat& seat) {
     const std::uint64_t start = now_;
     const bool polled = seat.mode == Mode::polled;
     const bool kicked = std::exchange(seat.kicked, false);
-    const Turn turn = seat.queue->serve(seat.settings.turn_budget);
+    const Turn turn = seat.queue->serve(seat.settings.schedule.turn_requests);
     read_clock();
 
     QueueStatistics& counters = *seat.statistics;
@@ -123,7 +123,7 @@ bool Worker::turn(Seat& seat) {
     seat.last_turn_end = now_;
 
     if (turn.requests != 0) {
-        set_mode(seat, seat.policy->on_work(to_ns(now_)));
+        decide(seat, seat.policy->on_work({.now_ns = to_ns(now_), .arrived_ns = to_ns(start)}));
     }
     if (!seat.reaping && seat.queue->in_flight() != 0) {
         start_reaping(seat);
@@ -228,8 +228,8 @@ void Worker::housekeeping() {
         const std::uint64_t now_ns = to_ns(now_);
         for (std::size_t i = 0; i < pass_.size(); ++i) {
             Seat& seat = *pass_[i];
-            if (seat.listed && seat.mode == Mode::polled) {
-                set_mode(seat, seat.policy->on_idle(now_ns));
+            if (seat.listed && seat.mode == Mode::polled && now_ns >= seat.poll_until_ns) {
+                decide(seat, seat.policy->on_idle(now_ns));
             }
         }
     }
@@ -334,6 +334,11 @@ void Worker::start_reaping(Seat& seat) {
     reaping_.push_back(&seat);
 }
 
+void Worker::decide(Seat& seat, const Decision& decision) {
+    seat.poll_until_ns = decision.until_ns;
+    set_mode(seat, decision.mode);
+}
+
 void Worker::set_mode(Seat& seat, Mode mode) {
     if (seat.queue->kick_fd() < 0) {
         mode = Mode::polled;  // nobody would tell us
@@ -363,9 +368,9 @@ void Worker::set_mode(Seat& seat, Mode mode) {
 
 void Worker::apply(Seat& seat, const QueueSettings& settings) {
     seat.settings = settings;
-    seat.settings.turn_budget = std::max<std::uint32_t>(settings.turn_budget, 1);
-    seat.policy = make_policy(settings.policy);
-    set_mode(seat, seat.policy->start(to_ns(cycles()), seat.mode));
+    seat.settings.schedule.turn_requests = std::max<std::uint32_t>(settings.schedule.turn_requests, 1);
+    seat.policy = make_policy(settings.policy, options_.costs);
+    decide(seat, seat.policy->start(to_ns(cycles()), seat.mode));
 }
 
 void Worker::drain(Seat& seat, std::function<void()> then) {

@@ -9,93 +9,108 @@ namespace {
 constexpr std::uint64_t ms = 1'000'000;
 
 PolicySettings rate(std::uint32_t start_rate, std::uint64_t stop_idle_ns = 3000 * ms, std::uint64_t tick_ns = ms) {
-    return {PolicyKind::rate, start_rate, stop_idle_ns, tick_ns};
+    return {
+        .kind = PolicyKind::rate, .poll_start_rate = start_rate, .poll_stop_idle_ns = stop_idle_ns, .tick_ns = tick_ns};
+}
+
+std::unique_ptr<Policy> make(const PolicySettings& settings) {
+    return make_policy(settings, Costs{});
+}
+
+Mode work_at(Policy& policy, std::uint64_t now_ns) {
+    return policy.on_work({.now_ns = now_ns, .arrived_ns = now_ns}).mode;
+}
+
+/// The mode at `now_ns` of a queue that has had no work since `last`.
+Mode idle_at(Policy& policy, const Decision& last, std::uint64_t now_ns) {
+    return now_ns < last.until_ns ? last.mode : policy.on_idle(now_ns).mode;
 }
 
 TEST(Policy, NeverStaysNotifiedWhateverHappens) {
-    const auto policy = make_policy({.kind = PolicyKind::never});
-    EXPECT_EQ(policy->start(0, Mode::polled), Mode::notified);
+    const auto policy = make({.kind = PolicyKind::never});
+    EXPECT_EQ(policy->start(0, Mode::polled).mode, Mode::notified);
     for (std::uint64_t now = 0; now < 1000; ++now) {
-        ASSERT_EQ(policy->on_work(now), Mode::notified);
+        ASSERT_EQ(work_at(*policy, now), Mode::notified);
     }
-    EXPECT_EQ(policy->on_idle(1000 * ms), Mode::notified);
+    EXPECT_EQ(policy->on_idle(1000 * ms).mode, Mode::notified);
 }
 
 TEST(Policy, AlwaysStaysPolledWhateverHappens) {
-    const auto policy = make_policy({.kind = PolicyKind::always});
-    EXPECT_EQ(policy->start(0, Mode::notified), Mode::polled);
-    EXPECT_EQ(policy->on_work(1), Mode::polled);
-    EXPECT_EQ(policy->on_idle(1'000'000 * ms), Mode::polled);
+    const auto policy = make({.kind = PolicyKind::always});
+    EXPECT_EQ(policy->start(0, Mode::notified).mode, Mode::polled);
+    EXPECT_EQ(work_at(*policy, 1), Mode::polled);
+    EXPECT_EQ(policy->on_idle(1'000'000 * ms).mode, Mode::polled);
 }
 
 TEST(RatePolicy, PollsFromTheWorkThatReachesTheRateWithinOneTick) {
-    const auto policy = make_policy(rate(4));
-    ASSERT_EQ(policy->start(0, Mode::notified), Mode::notified);
-    EXPECT_EQ(policy->on_work(10 * ms), Mode::notified);
-    EXPECT_EQ(policy->on_work(10 * ms + 1), Mode::notified);
-    EXPECT_EQ(policy->on_work(10 * ms + 2), Mode::notified);
-    EXPECT_EQ(policy->on_work(10 * ms + 3), Mode::polled);
+    const auto policy = make(rate(4));
+    ASSERT_EQ(policy->start(0, Mode::notified).mode, Mode::notified);
+    EXPECT_EQ(work_at(*policy, 10 * ms), Mode::notified);
+    EXPECT_EQ(work_at(*policy, 10 * ms + 1), Mode::notified);
+    EXPECT_EQ(work_at(*policy, 10 * ms + 2), Mode::notified);
+    EXPECT_EQ(work_at(*policy, 10 * ms + 3), Mode::polled);
 }
 
 TEST(RatePolicy, CountsEachTickAnew) {
-    const auto policy = make_policy(rate(4));
+    const auto policy = make(rate(4));
     policy->start(0, Mode::notified);
     for (std::uint64_t tick = 1; tick < 1000; ++tick) {
         for (std::uint64_t work = 0; work < 3; ++work) {
-            ASSERT_EQ(policy->on_work(tick * ms + work), Mode::notified) << "tick " << tick;
+            ASSERT_EQ(work_at(*policy, tick * ms + work), Mode::notified) << "tick " << tick;
         }
     }
 }
 
 TEST(RatePolicy, TheTickIsAParameter) {
-    const auto policy = make_policy(rate(3, 3000 * ms, 100 * ms));
+    const auto policy = make(rate(3, 3000 * ms, 100 * ms));
     policy->start(0, Mode::notified);
-    EXPECT_EQ(policy->on_work(100 * ms), Mode::notified);
-    EXPECT_EQ(policy->on_work(150 * ms), Mode::notified);
-    EXPECT_EQ(policy->on_work(199 * ms), Mode::polled);
+    EXPECT_EQ(work_at(*policy, 100 * ms), Mode::notified);
+    EXPECT_EQ(work_at(*policy, 150 * ms), Mode::notified);
+    EXPECT_EQ(work_at(*policy, 199 * ms), Mode::polled);
 }
 
 TEST(RatePolicy, RateZeroNeverPolls) {
-    const auto policy = make_policy(rate(0));
-    EXPECT_EQ(policy->start(0, Mode::polled), Mode::notified);
+    const auto policy = make(rate(0));
+    EXPECT_EQ(policy->start(0, Mode::polled).mode, Mode::notified);
     for (int work = 0; work < 100'000; ++work) {
-        ASSERT_EQ(policy->on_work(5 * ms), Mode::notified);
+        ASSERT_EQ(work_at(*policy, 5 * ms), Mode::notified);
     }
 }
 
 TEST(RatePolicy, StopsAfterExactlyTheIdleTime) {
-    const auto policy = make_policy(rate(1));
+    const auto policy = make(rate(1));
     policy->start(0, Mode::notified);
-    ASSERT_EQ(policy->on_work(7 * ms), Mode::polled);
-    EXPECT_EQ(policy->on_idle(7 * ms + 3000 * ms - 1), Mode::polled);
-    EXPECT_EQ(policy->on_idle(7 * ms + 3000 * ms), Mode::notified);
+    const Decision last = policy->on_work({.now_ns = 7 * ms, .arrived_ns = 7 * ms});
+    EXPECT_EQ(idle_at(*policy, last, 7 * ms + 3000 * ms - 1), Mode::polled);
+    EXPECT_EQ(idle_at(*policy, last, 7 * ms + 3000 * ms), Mode::notified);
 }
 
 TEST(RatePolicy, WorkPutsTheIdleTimeOff) {
-    const auto policy = make_policy(rate(2, 10 * ms));
+    const auto policy = make(rate(2, 10 * ms));
     policy->start(0, Mode::notified);
-    policy->on_work(ms);
-    ASSERT_EQ(policy->on_work(ms), Mode::polled);
-    EXPECT_EQ(policy->on_work(9 * ms), Mode::polled);  // one work in its tick: below the rate, but polled already
-    EXPECT_EQ(policy->on_idle(18 * ms), Mode::polled);
-    EXPECT_EQ(policy->on_idle(19 * ms), Mode::notified);
+    work_at(*policy, ms);
+    ASSERT_EQ(work_at(*policy, ms), Mode::polled);
+    // One work in its tick: below the rate, but polled already.
+    const Decision last = policy->on_work({.now_ns = 9 * ms, .arrived_ns = 9 * ms});
+    EXPECT_EQ(idle_at(*policy, last, 18 * ms), Mode::polled);
+    EXPECT_EQ(idle_at(*policy, last, 19 * ms), Mode::notified);
 }
 
 TEST(RatePolicy, AfterTheIdleTimeTheRateMustBeReachedAgain) {
-    const auto policy = make_policy(rate(2, 10 * ms));
+    const auto policy = make(rate(2, 10 * ms));
     policy->start(0, Mode::notified);
-    policy->on_work(ms);
-    policy->on_work(ms);
-    ASSERT_EQ(policy->on_idle(50 * ms), Mode::notified);
-    EXPECT_EQ(policy->on_work(60 * ms), Mode::notified);
-    EXPECT_EQ(policy->on_work(60 * ms), Mode::polled);
+    work_at(*policy, ms);
+    work_at(*policy, ms);
+    ASSERT_EQ(policy->on_idle(50 * ms).mode, Mode::notified);
+    EXPECT_EQ(work_at(*policy, 60 * ms), Mode::notified);
+    EXPECT_EQ(work_at(*policy, 60 * ms), Mode::polled);
 }
 
 TEST(RatePolicy, TakesOverTheModeThatAQueueIsIn) {
-    const auto policy = make_policy(rate(2, 10 * ms));
-    EXPECT_EQ(policy->start(100 * ms, Mode::polled), Mode::polled);
-    EXPECT_EQ(policy->on_idle(109 * ms), Mode::polled);
-    EXPECT_EQ(policy->on_idle(110 * ms), Mode::notified);
+    const auto policy = make(rate(2, 10 * ms));
+    const Decision first = policy->start(100 * ms, Mode::polled);
+    EXPECT_EQ(idle_at(*policy, first, 109 * ms), Mode::polled);
+    EXPECT_EQ(idle_at(*policy, first, 110 * ms), Mode::notified);
 }
 
 TEST(PolicyOverrides, TheInnermostLevelWins) {

@@ -29,7 +29,10 @@ QueueSettings with(PolicyKind kind) {
 }
 
 QueueSettings rate(std::uint32_t start_rate, std::uint64_t stop_idle_ns) {
-    return {.policy = {PolicyKind::rate, start_rate, stop_idle_ns, 1'000'000'000}};
+    return {.policy = {.kind = PolicyKind::rate,
+                       .poll_start_rate = start_rate,
+                       .poll_stop_idle_ns = stop_idle_ns,
+                       .tick_ns = 1'000'000'000}};
 }
 
 /// What the kernel knows of a thread: how often it gave the CPU up by itself, and how often it was made to.
@@ -202,7 +205,7 @@ TEST_F(WorkerTest, ThePolicyChangesWhileRunningInBothDirections) {
 
 TEST_F(WorkerTest, ATurnIsBoundedSoThatOthersGetTheirs) {
     auto settings = with(PolicyKind::never);
-    settings.turn_budget = 8;
+    settings.schedule.turn_requests = 8;
     auto& flooded = attach(settings);
     auto& other = attach(settings);
     std::uint64_t flooded_when_other_was_served = 0;
@@ -346,7 +349,7 @@ TEST_F(WorkerTest, ALateSignalOfTheStorageDoesNotKeepTheWorkerAwake) {
 TEST_F(WorkerTest, WithNothingToDoItDoesNothing) {
     std::vector<Attached*> queues;
     for (int i = 0; i < 32; ++i) {
-        queues.push_back(&attach({.policy = {PolicyKind::rate}}));
+        queues.push_back(&attach({.policy = {.kind = PolicyKind::rate}}));
     }
     for (const auto* queue : queues) {
         ASSERT_TRUE(eventually([&] { return queue->snapshot().armed; }));
