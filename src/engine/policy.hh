@@ -3,66 +3,24 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string_view>
 
-#include "base/error.hh"
 #include "engine/costs.hh"
+#include "engine/policy_figures.hh"
+#include "engine/policy_settings.hh"
 
 namespace sidecore::engine {
 
 /// Who finds new work in a queue: the guest tells us, or we look.
 enum class Mode : std::uint8_t { notified, polled };
 
-enum class PolicyKind : std::uint8_t {
-    never,   ///< notification only
-    always,  ///< polled as long as the queue runs
-    rate,    ///< the 2014 Linux patch "vhost: Add polling mode"
-};
+std::string_view to_string(Mode mode) noexcept;
 
 /// A time that never comes.
 inline constexpr std::uint64_t forever_ns = UINT64_MAX;
 
-std::string_view to_string(Mode mode) noexcept;
-std::string_view to_string(PolicyKind kind) noexcept;
-Result<PolicyKind> parse_policy_kind(std::string_view name);
-
-/// A policy and its parameters. Parameters that a kind does not use are kept, so that changing the kind back
-/// and forth loses nothing.
-struct PolicySettings {
-    PolicyKind kind = PolicyKind::rate;
-
-    /// rate: works within one tick that make a notified queue polled; 0: never. A work is a turn that found
-    /// something to do, however many requests it took (the patch's "work").
-    std::uint32_t poll_start_rate = 4;
-
-    /// rate: a polled queue without work for this long is notified again. 1 to 2^62 ns.
-    std::uint64_t poll_stop_idle_ns = 3'000'000'000;
-
-    /// rate: the interval that works are counted in. 1 to 2^62 ns.
-    std::uint64_t tick_ns = 1'000'000;
-
-    friend bool operator==(const PolicySettings&, const PolicySettings&) = default;
-};
-
-/// Some of the settings; the others come from the level above (queue over device over daemon).
-struct PolicyOverrides {
-    std::optional<PolicyKind> kind;
-    std::optional<std::uint32_t> poll_start_rate;
-    std::optional<std::uint64_t> poll_stop_idle_ns;
-    std::optional<std::uint64_t> tick_ns;
-
-    /// `base` with what is set here in its place.
-    PolicySettings applied_to(PolicySettings base) const noexcept;
-
-    /// What `later` sets wins; the rest stays.
-    void merge(const PolicyOverrides& later) noexcept;
-
-    /// Whether every value that is set lies within its range, else what is wrong.
-    Result<void> check() const;
-
-    friend bool operator==(const PolicyOverrides&, const PolicyOverrides&) = default;
-};
+/// A worker that is awake looks for the kicks of notified queues this often: such a look is a system call.
+inline constexpr std::uint64_t awake_kick_check_ns = 20'000;
 
 /// Work that was found in a queue.
 struct Work {
@@ -90,7 +48,7 @@ public:
     Policy(const Policy&) = delete;
     Policy& operator=(const Policy&) = delete;
 
-    /// The mode of a queue when it starts, or when it is given this policy while in `current` mode.
+    /// The mode of a queue when it starts, or when it is given this policy while in `current` mode. Called once, first.
     virtual Decision start(std::uint64_t now_ns, Mode current) noexcept = 0;
 
     /// A turn found work.
@@ -105,8 +63,12 @@ public:
 
     /// The worker has gone to sleep over the queue, which yields.
     virtual void on_sleep(std::uint64_t now_ns) noexcept { static_cast<void>(now_ns); }
+
+    /// What the policy goes by at present, for explain().
+    virtual PolicyFigures figures() const noexcept = 0;
 };
 
+/// A policy of `settings.kind` that has seen nothing yet. Allocates; the policy's own functions do not.
 std::unique_ptr<Policy> make_policy(const PolicySettings& settings, const Costs& costs);
 
 }  // namespace sidecore::engine

@@ -40,6 +40,14 @@ TEST(Policy, AlwaysStaysPolledWhateverHappens) {
     EXPECT_EQ(policy->start(0, Mode::notified).mode, Mode::polled);
     EXPECT_EQ(work_at(*policy, 1), Mode::polled);
     EXPECT_EQ(policy->on_idle(1'000'000 * ms).mode, Mode::polled);
+    EXPECT_EQ(policy->figures().threshold_ns, forever_ns);
+}
+
+TEST(Policy, OnlyAdaptiveLeavesTheWorkersSleepToTheWorker) {
+    for (const PolicyKind kind : {PolicyKind::never, PolicyKind::always, PolicyKind::rate, PolicyKind::fixed,
+                                  PolicyKind::grow_shrink, PolicyKind::breakeven, PolicyKind::adaptive}) {
+        EXPECT_EQ(make({.kind = kind})->yields(), kind == PolicyKind::adaptive) << to_string(kind);
+    }
 }
 
 TEST(RatePolicy, PollsFromTheWorkThatReachesTheRateWithinOneTick) {
@@ -113,49 +121,92 @@ TEST(RatePolicy, TakesOverTheModeThatAQueueIsIn) {
     EXPECT_EQ(idle_at(*policy, first, 110 * ms), Mode::notified);
 }
 
-TEST(PolicyOverrides, TheInnermostLevelWins) {
-    const PolicySettings daemon = rate(4);
-    PolicyOverrides device;
-    device.kind = PolicyKind::always;
-    device.poll_start_rate = 9;
-    PolicyOverrides queue;
-    queue.kind = PolicyKind::never;
-    const PolicySettings result = queue.applied_to(device.applied_to(daemon));
-    EXPECT_EQ(result.kind, PolicyKind::never);
-    EXPECT_EQ(result.poll_start_rate, 9U);
-    EXPECT_EQ(result.poll_stop_idle_ns, daemon.poll_stop_idle_ns);
+TEST(RatePolicy, ItsThresholdIsTheIdleTimeOncePolled) {
+    const auto policy = make(rate(1, 10 * ms));
+    policy->start(0, Mode::notified);
+    EXPECT_EQ(policy->figures().threshold_ns, 0U);
+    work_at(*policy, ms);
+    EXPECT_EQ(policy->figures().threshold_ns, 10 * ms);
 }
 
-TEST(PolicyOverrides, MergeKeepsWhatTheLaterDoesNotSay) {
-    PolicyOverrides first;
-    first.kind = PolicyKind::always;
-    first.tick_ns = 5;
-    PolicyOverrides second;
-    second.kind = PolicyKind::rate;
-    first.merge(second);
-    EXPECT_EQ(first.kind, PolicyKind::rate);
-    EXPECT_EQ(first.tick_ns, 5U);
+TEST(FixedPolicy, PollsForItsTimeAfterEachWork) {
+    const auto policy = make({.kind = PolicyKind::fixed, .poll_time_ns = 50});
+    EXPECT_EQ(policy->start(0, Mode::notified), Decision{});
+    EXPECT_EQ(policy->on_work({.now_ns = 1000, .arrived_ns = 900}), (Decision{Mode::polled, 1050}));
+    EXPECT_EQ(policy->on_work({.now_ns = 1040, .arrived_ns = 1030}), (Decision{Mode::polled, 1090}));
+    EXPECT_EQ(policy->on_idle(1090), Decision{});
+    EXPECT_EQ(policy->figures().threshold_ns, 50U);
 }
 
-TEST(PolicyOverrides, RefusesDurationsThatNoClockHas) {
-    PolicyOverrides zero_tick;
-    zero_tick.tick_ns = 0;
-    EXPECT_EQ(zero_tick.check().error().kind, ErrorKind::invalid_argument);
-    PolicyOverrides endless;
-    endless.poll_stop_idle_ns = ~std::uint64_t{0};
-    EXPECT_NE(endless.check().error().message.find("poll_stop_idle"), std::string::npos);
-    PolicyOverrides good;
-    good.tick_ns = 1;
-    good.poll_stop_idle_ns = 1;
-    good.poll_start_rate = 0;
-    EXPECT_TRUE(good.check());
+TEST(FixedPolicy, TakesOverAPolledQueueForOneMoreTime) {
+    const auto policy = make({.kind = PolicyKind::fixed, .poll_time_ns = 50});
+    EXPECT_EQ(policy->start(7, Mode::polled), (Decision{Mode::polled, 57}));
 }
 
-TEST(PolicyKind, NamesGoBothWaysAndOthersAreRefused) {
-    for (const PolicyKind kind : {PolicyKind::never, PolicyKind::always, PolicyKind::rate}) {
-        EXPECT_EQ(parse_policy_kind(to_string(kind)).value(), kind);
+TEST(BreakevenPolicy, PollsForAsLongAsASleepCosts) {
+    const Costs costs{.arm_ns = 10, .kick_ns = 20, .wake_ns = 30, .wake_latency_ns = 40};
+    for (const auto& [prefer, price] :
+         {std::pair{Prefer::cpu, 60U}, {Prefer::balanced, 100U}, {Prefer::latency, 460U}}) {
+        const auto policy = make_policy({.kind = PolicyKind::breakeven, .prefer = prefer}, costs);
+        policy->start(0, Mode::notified);
+        EXPECT_EQ(policy->on_work({.now_ns = 1000}), (Decision{Mode::polled, 1000 + price}));
+        EXPECT_EQ(policy->on_idle(1000 + price), Decision{});
+        EXPECT_EQ(policy->figures().price_ns, price);
+        EXPECT_EQ(policy->figures().threshold_ns, price);
     }
-    EXPECT_NE(parse_policy_kind("sometimes").error().message.find("sometimes"), std::string::npos);
+}
+
+class GrowShrinkPolicy : public testing::Test {
+protected:
+    GrowShrinkPolicy() { policy->start(0, Mode::notified); }
+
+    /// For how long the queue is polled after work that comes `gap_ns` after the work before.
+    std::uint64_t after_gap(std::uint64_t gap_ns) {
+        now += gap_ns;
+        const Decision decision = policy->on_work({.now_ns = now + 1, .arrived_ns = now});
+        ++now;
+        EXPECT_EQ(policy->figures().threshold_ns, decision.mode == Mode::polled ? decision.until_ns - now : 0);
+        return policy->figures().threshold_ns;
+    }
+
+    const std::unique_ptr<Policy> policy =
+        make({.kind = PolicyKind::grow_shrink, .grow_start_ns = 100, .grow_max_ns = 500});
+    std::uint64_t now = 0;
+};
+
+TEST_F(GrowShrinkPolicy, DoublesWhileItMissesGapsThatItCouldHaveCovered) {
+    EXPECT_EQ(after_gap(450), 100U);
+    EXPECT_EQ(after_gap(450), 200U);
+    EXPECT_EQ(after_gap(450), 400U);
+    EXPECT_EQ(after_gap(450), 500U);
+    EXPECT_EQ(after_gap(500), 500U);
+}
+
+TEST_F(GrowShrinkPolicy, StaysAsItIsWhilePollingFindsTheWork) {
+    after_gap(450);
+    after_gap(450);
+    for (int i = 0; i < 10; ++i) {
+        ASSERT_EQ(after_gap(200), 200U);
+    }
+}
+
+TEST_F(GrowShrinkPolicy, StopsAfterAGapThatNoPollingWouldHaveCovered) {
+    after_gap(450);
+    after_gap(450);
+    EXPECT_EQ(after_gap(501), 0U);
+    EXPECT_EQ(after_gap(10), 100U);
+}
+
+TEST_F(GrowShrinkPolicy, WorkThatCameDuringTheTurnIsNoGap) {
+    after_gap(450);
+    EXPECT_EQ(policy->on_work({.now_ns = now + 5, .arrived_ns = now - 3}), (Decision{Mode::polled, now + 105}));
+}
+
+TEST_F(GrowShrinkPolicy, ALongestTimeBelowTheFirstCountsAsTheFirst) {
+    const auto odd = make({.kind = PolicyKind::grow_shrink, .grow_start_ns = 100, .grow_max_ns = 1});
+    odd->start(0, Mode::notified);
+    EXPECT_EQ(odd->on_work({.now_ns = 90, .arrived_ns = 90}), (Decision{Mode::polled, 190}));
+    EXPECT_EQ(odd->on_work({.now_ns = 300, .arrived_ns = 300}), Decision{});
 }
 
 }  // namespace

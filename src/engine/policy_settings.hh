@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/error.hh"
+#include "engine/costs.hh"
+
+namespace sidecore::engine {
+
+enum class PolicyKind : std::uint8_t {
+    never,   ///< notification only
+    always,  ///< polled as long as the queue runs
+    rate,    ///< the 2014 Linux patch "vhost: Add polling mode"
+    fixed,   ///< polled for a fixed time after the last work: vhost-net's busyloop, Cloud Hypervisor's block device
+    grow_shrink,  ///< that time grows while the next work comes soon, and is 0 after a long gap: KVM halt polling, QEMU's aio
+    breakeven,  ///< polled for as long as a sleep and its wake-up cost: never more than twice what a clairvoyant pays
+    adaptive,   ///< polled for what would have been cheapest in the gaps seen lately, under the same bound
+};
+
+std::string_view to_string(PolicyKind kind) noexcept;
+Result<PolicyKind> parse_policy_kind(std::string_view name);
+
+std::string_view to_string(Prefer prefer) noexcept;
+Result<Prefer> parse_prefer(std::string_view name);
+
+/// A policy and its parameters. Parameters that a kind does not use are kept, so that changing the kind back
+/// and forth loses nothing.
+struct PolicySettings {
+    PolicyKind kind = PolicyKind::rate;
+
+    /// rate: works within one tick that make a notified queue polled; 0: never. A work is a turn that found
+    /// something to do, however many requests it took (the patch's "work").
+    std::uint32_t poll_start_rate = 4;
+
+    /// rate: a polled queue without work for this long is notified again. 1 to 2^62 ns.
+    std::uint64_t poll_stop_idle_ns = 3'000'000'000;
+
+    /// rate: the interval that works are counted in. 1 to 2^62 ns.
+    std::uint64_t tick_ns = 1'000'000;
+
+    /// breakeven, adaptive: what waiting is worth.
+    Prefer prefer = Prefer::balanced;
+
+    /// fixed: how long the queue is polled after its last work. 1 to 2^62 ns.
+    std::uint64_t poll_time_ns = 50'000;
+
+    /// grow_shrink: the shortest time other than 0, and the longest; a longest below the shortest counts as equal to it. 1 to 2^62 ns.
+    std::uint64_t grow_start_ns = 10'000;
+    std::uint64_t grow_max_ns = 200'000;
+
+    friend bool operator==(const PolicySettings&, const PolicySettings&) = default;
+};
+
+/// Some of the settings; the others come from the level above (queue over device over daemon).
+struct PolicyOverrides {
+    std::optional<PolicyKind> kind;
+    std::optional<std::uint32_t> poll_start_rate;
+    std::optional<std::uint64_t> poll_stop_idle_ns;
+    std::optional<std::uint64_t> tick_ns;
+    std::optional<Prefer> prefer;
+    std::optional<std::uint64_t> poll_time_ns;
+    std::optional<std::uint64_t> grow_start_ns;
+    std::optional<std::uint64_t> grow_max_ns;
+
+    /// `base` with what is set here in its place.
+    PolicySettings applied_to(PolicySettings base) const noexcept;
+
+    /// What `later` sets wins; the rest stays.
+    void merge(const PolicyOverrides& later) noexcept;
+
+    /// Whether every value that is set lies within its range, else what is wrong.
+    Result<void> check() const;
+
+    friend bool operator==(const PolicyOverrides&, const PolicyOverrides&) = default;
+};
+
+}  // namespace sidecore::engine
