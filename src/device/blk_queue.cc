@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/clock.hh"
 #include "virtqueue/chain_io.hh"
 
 namespace sidecore::device {
@@ -95,6 +96,7 @@ engine::Turn BlkQueue::serve(std::uint32_t budget) noexcept {
 std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noexcept {
     std::array<virtqueue::DescriptorChain, batch_size> chains;
     std::array<Slot*, batch_size> taken;
+    const std::uint64_t now = cycles();
     ring_.prefetch(static_cast<std::uint16_t>(limit));
     for (std::uint32_t i = 0; i < limit; ++i) {
         Slot* const slot = free_[free_count_ - 1];
@@ -119,10 +121,12 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
             continue;
         }
         taken[i]->head = chains[i].head;
+        taken[i]->taken_at = now;
         start(*taken[i], chains[i], turn);
     }
     submit();
     reap_storage();
+    record_completions();
     turn.completed += std::exchange(completed_, 0);
     turn.calls += publish();
     return limit;
@@ -294,6 +298,7 @@ bool BlkQueue::reap_storage() noexcept {
 engine::Reaped BlkQueue::reap() noexcept {
     engine::Reaped reaped;
     reaped.resume = reap_storage();
+    record_completions();
     reaped.requests = std::exchange(completed_, 0);
     reaped.calls = publish();
     return reaped;
@@ -304,6 +309,18 @@ void BlkQueue::complete(Slot& slot, Status status) noexcept {
     ring_.push(slot.head, status == Status::ok ? slot.used_if_ok : slot.used_if_failed);
     free_[free_count_++] = &slot;
     ++completed_;
+    if (slot.taken_at != unrecorded_taken_at_) {
+        record_completions();
+        unrecorded_taken_at_ = slot.taken_at;
+    }
+    ++unrecorded_;
+}
+
+void BlkQueue::record_completions() noexcept {
+    if (unrecorded_ != 0 && service_times_ != nullptr) {
+        service_times_->record(cycles() - unrecorded_taken_at_, unrecorded_);
+    }
+    unrecorded_ = 0;
 }
 
 }  // namespace sidecore::device

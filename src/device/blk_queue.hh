@@ -44,6 +44,7 @@ private:
     static constexpr std::uint32_t batch_size = 32;
 
     struct Slot : storage::BlockRequest {
+        std::uint64_t taken_at = 0;  // cycles
         std::uint16_t head = 0;
         std::uint16_t ranges = 0;       // discard and write zeroes: segments of the request
         std::uint16_t ranges_done = 0;  // of them, the one in the storage back-end's hands
@@ -65,6 +66,7 @@ private:
     bool reap_storage() noexcept;
     void complete(Slot& slot, blk::Status status) noexcept;
     void submit() noexcept;
+    void record_completions() noexcept;
 
     bool in_range(std::uint64_t sector, std::uint64_t sectors) const noexcept;
     std::span<iovec> segments_of(const Slot& slot) noexcept;
@@ -79,6 +81,9 @@ private:
     std::array<storage::BlockRequest*, batch_size> batch_{};
     std::size_t batched_ = 0;
     std::uint32_t completed_ = 0;  // since the last publish
+    // Requests that were taken together mostly end together: so many, taken at this time, are not in the statistics yet.
+    std::uint32_t unrecorded_ = 0;
+    std::uint64_t unrecorded_taken_at_ = 0;
     // Large, and touched only as far as requests are large.
     std::unique_ptr<iovec[]> segments_;
     std::unique_ptr<Ranges[]> ranges_;

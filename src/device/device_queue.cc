@@ -29,7 +29,12 @@ void DeviceQueue::replace_error(Fd error) noexcept {
 }
 
 std::uint32_t DeviceQueue::publish() noexcept {
-    if (!ring_.publish() || !notifiers_.call) {
+    ring_.show();
+    return moderated_ ? 0 : call();
+}
+
+std::uint32_t DeviceQueue::call() noexcept {
+    if (!ring_.wants_call() || !notifiers_.call) {
         return 0;
     }
     signal_notifier(notifiers_.call.get(), call_kind_);

@@ -36,6 +36,11 @@ public:
     DeviceQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers) noexcept;
 
     bool has_work() noexcept final { return ring_.has_available(); }
+    std::uint32_t pending() const noexcept final { return ring_.pending(); }
+    std::uint32_t capacity() const noexcept final { return ring_.size(); }
+    void moderate(bool on) noexcept final { moderated_ = on; }
+    std::uint32_t owed() const noexcept final { return ring_.undecided(); }
+    std::uint32_t call() noexcept final;
     bool arm() noexcept final { return ring_.arm(); }
     void disarm() noexcept final { ring_.disarm(); }
     int kick_fd() const noexcept final { return notifiers_.kick.get(); }
@@ -60,8 +65,8 @@ public:
     const std::string& name() const noexcept { return name_; }
 
 protected:
-    /// Shows the driver what was pushed, and calls it if it wants that. Returns the number of calls made: 0
-    /// or 1.
+    /// Shows the driver what was pushed, and calls it if it wants that, unless calls are moderated. Returns the number of
+    /// calls made: 0 or 1.
     std::uint32_t publish() noexcept;
 
     /// Tells the log and the front-end that the ring is broken, once.
@@ -74,6 +79,7 @@ private:
 
     Notifiers notifiers_;
     NotifierKind call_kind_ = NotifierKind::eventfd;
+    bool moderated_ = false;
     std::string name_;
     std::atomic<bool> reported_{false};
 };

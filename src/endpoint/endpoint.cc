@@ -21,6 +21,9 @@ namespace sidecore::endpoint {
 
 namespace {
 
+/// How long a move waits while a front-end's message changes the queue, which may have to wait for its I/O.
+constexpr std::chrono::seconds patience_for_changes{2};
+
 bool is_listening(int socket) noexcept {
     int listening = 0;
     socklen_t size = sizeof listening;
@@ -206,6 +209,54 @@ void Endpoint::set_queue(std::uint16_t index, const engine::QueueSettings& setti
 engine::QueueSettings Endpoint::queue_settings(std::uint16_t index) const {
     const std::lock_guard lock(mutex_);
     return queues_.at(index)->settings;
+}
+
+void Endpoint::set_poll_budget(std::uint32_t percent) {
+    budget_->set(percent);
+}
+
+Result<void> Endpoint::move_queue(std::uint16_t index, engine::Worker& to) {
+    Queue& queue = *queues_.at(index);
+    const std::unique_lock changes(queue.change_mutex, patience_for_changes);
+    if (!changes) {
+        return failure(ErrorKind::timed_out,
+                       fmt::format("{} queue {}: its front-end is changing it and waits for its I/O; try again later",
+                                   options_.name, index));
+    }
+    const std::lock_guard lock(mutex_);
+    if (queue.worker == &to) {
+        return {};
+    }
+    if (queue.attached) {
+        SIDECORE_TRY(queue.worker->move(*queue.served, to));
+    }
+    queue.worker = &to;
+    return {};
+}
+
+Result<void> Endpoint::settle(std::uint16_t index) {
+    Queue& queue = *queues_.at(index);
+    const std::unique_lock changes(queue.change_mutex, patience_for_changes);
+    if (!changes) {
+        return failure(ErrorKind::timed_out,
+                       fmt::format("{} queue {}: its front-end is changing it and waits for its I/O; try again later",
+                                   options_.name, index));
+    }
+    if (queue.attached) {
+        queue.worker->quiesced(*queue.served, [] {});
+    }
+    return {};
+}
+
+engine::Worker& Endpoint::worker(std::uint16_t index) const {
+    const std::lock_guard lock(mutex_);
+    return *queues_.at(index)->worker;
+}
+
+std::optional<engine::QueueExplanation> Endpoint::explain(std::uint16_t index) const {
+    const std::lock_guard lock(mutex_);
+    const Queue& queue = *queues_.at(index);
+    return queue.attached ? queue.worker->explain(*queue.served) : std::nullopt;
 }
 
 void Endpoint::announce_config_change() {

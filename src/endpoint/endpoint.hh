@@ -100,17 +100,38 @@ public:
     void set_queue(std::uint16_t index, const engine::QueueSettings& settings);
     engine::QueueSettings queue_settings(std::uint16_t index) const;
 
+    /// Percent of a CPU that all queues of the device together may spend on looks that find nothing. 100: no limit.
+    void set_poll_budget(std::uint32_t percent);
+
+    /// Hands the queue over to `to`, with I/O in flight if it runs. `to` outlives the endpoint, or the queue moves on before.
+    /// timed_out if the front-end is changing the queue just now and that takes long.
+    Result<void> move_queue(std::uint16_t index, engine::Worker& to);
+
+    /// Waits until all I/O that the queue has accepted so far is completed: then none of it needs a worker that the queue has
+    /// left. timed_out as for move_queue().
+    Result<void> settle(std::uint16_t index);
+
+    /// The worker that the queue is on, or will be on.
+    engine::Worker& worker(std::uint16_t index) const;
+
+    /// Why the queue is treated as it is; nullopt while it is not served.
+    std::optional<engine::QueueExplanation> explain(std::uint16_t index) const;
+
     /// Tells the front-end that the configuration space has changed, if it can be told.
     void announce_config_change();
 
 private:
     struct Queue {
         engine::QueueStatistics statistics;  // any thread; goes on over sessions
-        engine::Worker* worker = nullptr;
+
+        // Held by whoever has the worker do something with the queue that may take long, and by whoever gives it another
+        // worker. Before mutex_.
+        std::timed_mutex change_mutex;
+        engine::Worker* worker = nullptr;             // with change_mutex and mutex_ to write, with either to read
         engine::QueueSettings settings;               // with mutex_
         bool started = false;                         // with mutex_
         bool enabled = false;                         // with mutex_
-        bool attached = false;                        // with mutex_
+        bool attached = false;                        // likewise
         std::uint32_t size = 0;                       // with mutex_
         bool resting = false;                         // the endpoint's thread: the ring is not in the guest's memory
         virtqueue::SplitQueue::Setup ring;            // the endpoint's thread
@@ -151,6 +172,7 @@ private:
     // Fixed after create()
     Options options_;
     const std::unique_ptr<device::Device> device_;
+    const std::shared_ptr<engine::SharedPollBudget> budget_ = std::make_shared<engine::SharedPollBudget>();
     Fd listener_;
 
     // Any thread, with mutex_; held for as long as a worker takes for a command, never while I/O is waited for.

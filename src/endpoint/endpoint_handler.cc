@@ -31,17 +31,19 @@ bool holds(const memory::MemoryMap& map, const virtqueue::SplitQueue::Setup& rin
 
 /// A started and enabled queue begins to be served.
 Result<void> Endpoint::attach(Queue& queue) {
+    const std::lock_guard changes(queue.change_mutex);
     const std::lock_guard lock(mutex_);
     if (!queue.started || !queue.enabled || queue.attached || queue.resting) {
         return {};
     }
-    SIDECORE_TRY(queue.worker->attach(*queue.served, queue.settings, queue.statistics));
+    SIDECORE_TRY(queue.worker->attach(*queue.served, {queue.settings, &queue.statistics, budget_}));
     queue.attached = true;
     return {};
 }
 
 /// Accepted I/O is completed, then the worker gives the queue up.
 void Endpoint::detach(Queue& queue) {
+    const std::lock_guard changes(queue.change_mutex);
     {
         const std::lock_guard lock(mutex_);
         if (!std::exchange(queue.attached, false)) {
@@ -84,6 +86,7 @@ Result<void> Endpoint::move_to_map(Queue& queue) {
         }
     };
     if (queue.attached) {  // only this thread changes it
+        const std::lock_guard changes(queue.change_mutex);
         queue.worker->quiesced(*queue.served, rebind);
         return {};
     }
@@ -161,6 +164,7 @@ Result<Endpoint::Queue*> Endpoint::find_started(std::uint16_t index) {
 Result<void> Endpoint::change_notifier(std::uint16_t index, const std::function<void(device::DeviceQueue&)>& change) {
     SIDECORE_TRY_ASSIGN(Queue* const queue, find_started(index));
     if (queue->attached) {
+        const std::lock_guard changes(queue->change_mutex);
         return queue->worker->change_descriptors(*queue->served, [&] { change(*queue->served); });
     }
     change(*queue->served);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "base/latency_histogram.hh"
+
 namespace sidecore::engine {
 
 /// How a turn came to its end.
@@ -53,6 +55,12 @@ public:
     /// One look, one load: is there work? May be stale by the time it returns.
     virtual bool has_work() noexcept = 0;
 
+    /// How many requests wait to be taken, as far as one unchecked load tells: for scheduling and statistics only.
+    virtual std::uint32_t pending() const noexcept = 0;
+
+    /// How many can wait; pending() == capacity() means that the other side can add no more. 0: no limit.
+    virtual std::uint32_t capacity() const noexcept = 0;
+
     /// Takes and starts up to `budget` requests (at least 1).
     virtual Turn serve(std::uint32_t budget) noexcept = 0;
 
@@ -73,8 +81,25 @@ public:
     /// What the other side writes to when armed, or -1: then the queue can only be polled.
     virtual int kick_fd() const noexcept = 0;
 
+    /// From now on completions are shown to the guest at once, but whether to call it waits for call() (true), or each batch
+    /// calls by itself if the guest wants it (false).
+    virtual void moderate(bool on) noexcept = 0;
+
+    /// Completions shown to the guest since the last call(), while calls are moderated.
+    virtual std::uint32_t owed() const noexcept = 0;
+
+    /// Calls the guest if it wants that for any of the completions owed. Returns the number of calls made: 0 or 1.
+    virtual std::uint32_t call() noexcept = 0;
+
+    /// Where to record the cycles from serve()'s taking a request to its completion towards the guest, or null. Owned by
+    /// the caller; the same thread as all other calls.
+    void record_service_times(LatencyHistogram* times) noexcept { service_times_ = times; }
+
     /// Readable when reap() has something to do, or -1 if in_flight() is always 0 between calls.
     virtual int completion_fd() const noexcept = 0;
+
+protected:
+    LatencyHistogram* service_times_ = nullptr;
 };
 
 }  // namespace sidecore::engine

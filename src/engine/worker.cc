@@ -30,23 +30,14 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options) {
         return failure_from_errno("watching a worker's mailbox");
     }
     std::unique_ptr<Worker> worker(new Worker(options, std::move(mailbox), std::move(epoll)));
-    std::promise<int> started;
-    auto pinned = started.get_future();
-    worker->thread_ = std::thread([&self = *worker, &started] {
+    worker->thread_ = std::thread([&self = *worker] {
         ::pthread_setname_np(::pthread_self(), self.options_.name.substr(0, 15).c_str());
-        int error = 0;
-        if (self.options_.cpu) {
-            cpu_set_t cpus;
-            CPU_ZERO(&cpus);
-            CPU_SET(*self.options_.cpu, &cpus);
-            error = ::pthread_setaffinity_np(::pthread_self(), sizeof cpus, &cpus);
-        }
         self.thread_id_.store(::gettid(), std::memory_order_release);
-        started.set_value(error);
+        self.schedule_.open();
         self.run();
     });
-    if (const int error = pinned.get(); error != 0) {
-        return failure_from_errno(fmt::format("pinning worker {} to CPU {}", options.name, *options.cpu), error);
+    if (options.cpu) {
+        SIDECORE_TRY(worker->pin(options.cpu));
     }
     return worker;
 }
@@ -55,7 +46,9 @@ Worker::Worker(Options options, Mailbox mailbox, Fd epoll) noexcept
     : options_(std::move(options)),
       mailbox_(std::move(mailbox)),
       epoll_(std::move(epoll)),
-      ns_per_cycle_(1.0 / cycles_per_ns()) {}
+      ns_per_cycle_(1.0 / cycles_per_ns()),
+      settings_(options_.settings),
+      budget_(settings_.poll_budget_percent) {}
 
 Worker::~Worker() {
     if (thread_.joinable()) {
@@ -74,8 +67,9 @@ std::uint64_t Worker::cpu_time_ns() const noexcept {
     return static_cast<std::uint64_t>(used.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(used.tv_nsec);
 }
 
-std::uint64_t Worker::to_ns(std::uint64_t cycle_count) const noexcept {
-    return static_cast<std::uint64_t>(static_cast<double>(cycle_count) * ns_per_cycle_);
+std::optional<unsigned> Worker::cpu() const noexcept {
+    const int cpu = cpu_.load(std::memory_order_relaxed);
+    return cpu < 0 ? std::nullopt : std::optional(static_cast<unsigned>(cpu));
 }
 
 // ---- commands: from any thread, carried out on the worker's ----
@@ -90,24 +84,53 @@ void Worker::command(std::function<void()> run) {
     finished.wait();
 }
 
-Result<void> Worker::attach(ServedQueue& queue, const QueueSettings& settings, QueueStatistics& statistics) {
-    auto seat = std::make_unique<Seat>(queue, statistics);
+Result<void> Worker::attach(ServedQueue& queue, const Attachment& attachment) {
+    auto seat = std::make_unique<Seat>(queue, attachment);
     Result<void> result;
     command([&] {
-        result = watch(*seat);
+        QueueStatistics& statistics = *attachment.statistics;
+        result = take_in(seat);
         if (!result) {
-            unwatch(*seat);
             return;
         }
         statistics.broken.store(false, std::memory_order_relaxed);
-        statistics.attached.store(true, std::memory_order_relaxed);
-        Seat& place = *seats_.emplace_back(std::move(seat));
-        statistics_.queues.store(seats_.size(), std::memory_order_relaxed);
-        // First what counts as notified and not armed: listed, so that it gets its first turn.
-        list(place);
-        apply(place, settings);
+        Seat& place = *seats_.back();
+        queue.record_service_times(&statistics.service_times);
+        apply(place, attachment.settings);
     });
     return result;
+}
+
+Result<void> Worker::move(ServedQueue& queue, Worker& to) {
+    if (&to == this) {
+        return {};
+    }
+    std::unique_ptr<Seat> seat;
+    command([&] {
+        if (Seat* const here = find(queue); here != nullptr && !here->draining()) {
+            seat = take_out(*here);
+        }
+    });
+    if (seat == nullptr) {
+        return failure(ErrorKind::not_found, fmt::format("the queue is not on {}", options_.name));
+    }
+    const auto settle_in = [&](Worker& worker) {
+        Result<void> result;
+        worker.command([&] { result = worker.take_in(seat); });
+        return result;
+    };
+    QueueStatistics& statistics = *seat->statistics;
+    auto moved = settle_in(to);
+    if (moved) {
+        statistics.moves.add(1);
+    } else if (auto back = settle_in(*this); !back) {
+        // Without its descriptors it can be polled, so nothing is lost.
+        command([&] {
+            seat->unwatchable = true;
+            static_cast<void>(take_in(seat));
+        });
+    }
+    return moved;
 }
 
 void Worker::detach(ServedQueue& queue) {
@@ -120,7 +143,8 @@ void Worker::detach(ServedQueue& queue) {
             return;
         }
         drain(*seat, [this, seat, &done] {
-            remove(*seat);
+            const auto gone = take_out(*seat);
+            gone->queue->record_service_times(nullptr);
             done.set_value();
         });
     });
@@ -165,6 +189,71 @@ Result<void> Worker::change_descriptors(ServedQueue& queue, const std::function<
         list(*seat);
     });
     return result;
+}
+
+void Worker::set(const WorkerSettings& settings) {
+    command([&] {
+        settings_ = settings;
+        budget_ = PollBudget(settings.poll_budget_percent);
+        budget_open_ = may_spin_ = true;
+    });
+}
+
+WorkerSettings Worker::settings() {
+    WorkerSettings settings;
+    command([&] { settings = settings_; });
+    return settings;
+}
+
+Result<void> Worker::pin(std::optional<unsigned> cpu) {
+    cpu_set_t cpus;
+    if (cpu) {
+        CPU_ZERO(&cpus);
+        if (*cpu < CPU_SETSIZE) {
+            CPU_SET(*cpu, &cpus);
+        }
+    } else if (::sched_getaffinity(::getpid(), sizeof cpus, &cpus) != 0) {
+        return failure_from_errno("asking which CPUs the process may use");
+    }
+    const int error = ::pthread_setaffinity_np(thread_.native_handle(), sizeof cpus, &cpus);
+    if (error != 0) {
+        return failure_from_errno(cpu ? fmt::format("pinning worker {} to CPU {}", options_.name, *cpu)
+                                      : fmt::format("unpinning worker {}", options_.name),
+                                  error);
+    }
+    cpu_.store(cpu ? static_cast<int>(*cpu) : -1, std::memory_order_relaxed);
+    return {};
+}
+
+std::optional<QueueExplanation> Worker::explain(ServedQueue& queue) {
+    std::optional<QueueExplanation> explanation;
+    command([&] {
+        const Seat* const seat = find(queue);
+        if (seat == nullptr) {
+            return;
+        }
+        const QueueSnapshot counters = seat->statistics->read();
+        const double kick_price = options_.costs.kick_ns + options_.costs.arm_ns + options_.costs.wake_ns;
+        explanation = QueueExplanation{
+            .mode = seat->mode,
+            .mode_for_ns = monotonic_ns() - counters.mode_since_ns,
+            .bar = seat->bar,
+            .policy = seat->settings.policy,
+            .queue = seat->policy->figures(),
+            .worker = spin_rule_.figures(),
+            .worker_decides = seat->yields,
+            .pass_ns = pass_cycles_ * ns_per_cycle_,
+            .request_ns = seat->request_cycles * ns_per_cycle_,
+            .kicks_avoided = counters.poll_kicks,
+            .saved_ns = static_cast<std::uint64_t>(static_cast<double>(counters.poll_kicks) * kick_price),
+            .spent_ns = to_ns(counters.poll_empty_cycles),
+        };
+    });
+    return explanation;
+}
+
+void Worker::settle_accounts() {
+    command([this] { settle(); });
 }
 
 void Worker::set_queue(ServedQueue& queue, const QueueSettings& settings) {

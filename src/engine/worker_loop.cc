@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker's own thread: passes, turns, sleep. What other threads ask of it is in worker.cc.
+// The worker's own thread: passes, spinning, sleep. What other threads ask of it is in worker.cc.
 #include <algorithm>
 #include <array>
 #include <sys/epoll.h>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/clock.hh"
 #include "engine/seat.hh"
@@ -15,16 +13,17 @@ namespace sidecore::engine {
 
 namespace {
 
-/// A spinning worker reads the clock once in so many passes: a pass over few queues costs less than the
-/// clock.
-constexpr std::uint32_t passes_per_clock = 16;
-
-/// Kicks of notified queues cost a system call to see, so a worker that is awake anyway looks for them this
-/// often.
-constexpr std::uint64_t kick_check_interval_ns = 20'000;
+/// A spinning worker reads the clock once in so many looks at queues: a look costs less than the clock.
+constexpr std::size_t looks_per_clock = 16;
 
 /// How often the policies of polled queues are asked whether to go on.
-constexpr std::uint64_t idle_check_interval_ns = 10'000;
+constexpr std::uint64_t policy_check_interval_ns = 10'000;
+
+/// An awake worker without armed queues enters the kernel this often all the same. A queue that has moved on may have I/O that
+/// was submitted by this thread, and io_uring posts its completion only when this thread passes through the kernel.
+constexpr std::uint64_t kernel_visit_interval_ns = 1'000'000;
+
+constexpr std::uint64_t settlement_interval_ns = 10'000'000;
 
 /// Events taken from the kernel at a time.
 constexpr std::size_t events_at_once = 64;
@@ -32,8 +31,9 @@ constexpr std::size_t events_at_once = 64;
 }  // namespace
 
 void Worker::run() {
-    read_clock();
-    idle_since_ = now_;
+    now_ = cycles();
+    settled_cpu_ns_ = thread_cpu_ns();
+    idle_since_ = pass_start_ = now_;
     while (true) {
         if (mailbox_.pending()) {
             run_commands();
@@ -41,48 +41,72 @@ void Worker::run() {
                 break;
             }
         }
+        pass_before_ = std::exchange(pass_start_, now_);
         bool found = !reaping_.empty() && reap_pass();
         if (!draining_.empty()) {
             finish_drains();
         }
         found |= serve_pass();
+        if (!owing_.empty()) {
+            call_pass();
+        }
         statistics_.loops.add(1);
         if (found) {
-            idle_since_ = now_;
-            housekeeping();
+            found_work();
         } else if (listed_ != 0) {
             spin();
         } else {
             sleep();
         }
     }
-    read_clock();
+    settle();
 }
 
 void Worker::run_commands() {
     for (auto& run_command : mailbox_.take()) {
         run_command();
     }
+    read_clock();
 }
 
 void Worker::read_clock() noexcept {
     const std::uint64_t now = cycles();
-    statistics_.cycles.add(now_ == 0 ? 0 : now - now_);
+    statistics_.cycles.add(now - now_);
     now_ = now;
 }
 
+/// One look at each listed queue, and a turn for those with work, unless they have had more than their share: then the others
+/// go first, if they have work.
 bool Worker::serve_pass() {
-    bool found = false;
+    bool found = !latency_.empty() && serve_latency_class();
+    if (next_first_ != nullptr) {
+        const auto place = std::find(pass_.begin(), pass_.end(), std::exchange(next_first_, nullptr));
+        std::rotate(pass_.begin(), place, place == pass_.end() ? place : place + 1);
+    }
+    std::uint64_t least = UINT64_MAX;                 // of those with work
     for (std::size_t i = 0; i < pass_.size(); ++i) {  // a turn may list further seats
         Seat& seat = *pass_[i];
-        if (!seat.listed) {
+        if (!seat.listed || seat.latency_class()) {
             continue;
         }
-        if (seat.mode == Mode::polled && !seat.queue->has_work()) {
-            seat.statistics->poll_empty.add(1);
+        const bool work = seat.queue->has_work();
+        if (!work && seat.mode == Mode::polled) {
+            continue;
+        }
+        if (work && seat.virtual_time > virtual_time_) {
+            seat.statistics->poll_coalesced.add(1);
+            least = std::min(least, seat.virtual_time);
+            found = true;
             continue;
         }
         found |= turn(seat);
+        least = std::min(least, seat.virtual_time);
+        if (!latency_.empty()) {
+            found |= serve_latency_class();
+        }
+    }
+    if (least != UINT64_MAX) {
+        virtual_time_ = std::max(virtual_time_, least);
     }
     if (pass_is_stale_) {
         pass_is_stale_ = false;
@@ -94,82 +118,16 @@ bool Worker::serve_pass() {
     return found;
 }
 
-/// One turn of one queue. True if there was something to do.
-bool Worker::turn(Seat& seat) {
-    read_clock();
-    const std::uint64_t start = now_;
-    const bool polled = seat.mode == Mode::polled;
-    const bool kicked = std::exchange(seat.kicked, false);
-    const Turn turn = seat.queue->serve(seat.settings.schedule.turn_requests);
-    read_clock();
-
-    QueueStatistics& counters = *seat.statistics;
-    if (polled) {
-        counters.poll_kicks.add(1);
-        counters.poll_requests.add(turn.requests);
-        counters.poll_bytes.add(turn.bytes);
-        counters.poll_cycles.add(now_ - start);
-        counters.poll_wait.add(start - std::max(seat.last_turn_end, std::min(idle_since_, start)));
-    } else {
-        counters.notif_works.add(turn.requests != 0 ? 1 : 0);
-        counters.notif_requests.add(turn.requests);
-        counters.notif_bytes.add(turn.bytes);
-        counters.notif_cycles.add(now_ - start);
-        counters.notif_wait.add(kicked ? start - seat.kick_seen : 0);
-        statistics_.empty_works.add(kicked && turn.requests == 0 ? 1 : 0);
+bool Worker::serve_latency_class() {
+    bool found = false;
+    for (std::size_t i = 0; i < latency_.size(); ++i) {
+        Seat& seat = *latency_[i];
+        if (seat.mode == Mode::notified || seat.queue->has_work()) {
+            found |= turn(seat);
+            i -= i < latency_.size() && latency_[i] == &seat ? 0 : 1;  // it left the list
+        }
     }
-    counters.completions.add(turn.completed);
-    counters.calls.add(turn.calls);
-    seat.last_turn_end = now_;
-
-    if (turn.requests != 0) {
-        decide(seat, seat.policy->on_work({.now_ns = to_ns(now_), .arrived_ns = to_ns(start)}));
-    }
-    if (!seat.reaping && seat.queue->in_flight() != 0) {
-        start_reaping(seat);
-    }
-    return end_turn(seat, turn) || turn.requests != 0;
-}
-
-/// Where the queue goes from here: on in the list, or out of it armed, held or broken. True if it has more to
-/// do.
-bool Worker::end_turn(Seat& seat, const Turn& turn) {
-    QueueStatistics& counters = *seat.statistics;
-    switch (turn.end) {
-        case TurnEnd::broken:
-            seat.broken = true;
-            counters.broken.store(true, std::memory_order_relaxed);
-            unlist(seat);
-            return false;
-        case TurnEnd::held:
-            if (seat.queue->in_flight() == 0) {
-                return true;  // nothing is left that could owe the resume, so the next pass tries again
-            }
-            seat.held = true;
-            counters.held.store(true, std::memory_order_relaxed);
-            counters.holds.add(1);
-            unlist(seat);
-            return false;
-        case TurnEnd::budget:
-            (seat.mode == Mode::polled ? counters.poll_limited : counters.notif_limited).add(1);
-            statistics_.pending_works.add(1);
-            return true;
-        case TurnEnd::empty:
-            break;
-    }
-    if (seat.mode == Mode::polled) {
-        return false;
-    }
-    if (!seat.queue->arm()) {
-        counters.rechecks.add(1);
-        return true;
-    }
-    seat.armed = true;
-    ++armed_;
-    counters.armed.store(true, std::memory_order_relaxed);
-    statistics_.enabled_interrupts.add(1);
-    unlist(seat);
-    return false;
+    return found;
 }
 
 bool Worker::reap_pass() {
@@ -183,6 +141,10 @@ bool Worker::reap_pass() {
             seat->statistics->completions.add(reaped.requests);
             seat->statistics->calls.add(reaped.calls);
             seat->statistics->reap_cycles.add(now_ - start);
+            charge(*seat, now_ - start);
+            if (seat->moderation.active()) {
+                owe_call(*seat);
+            }
             found = true;
         }
         if (reaped.resume && seat->held) {
@@ -201,75 +163,200 @@ bool Worker::reap_pass() {
     return found;
 }
 
-/// A pass found nothing, but polled queues are listed.
-void Worker::spin() {
-    statistics_.empty_polls.add(1);
-    if (++passes_ < passes_per_clock) {
-        return;
+void Worker::found_work() {
+    if (std::exchange(in_gap_, false)) {
+        spin_rule_.end(to_ns(std::exchange(found_after_sleep_, false) ? arrival_ : pass_start_));
     }
     passes_ = 0;
-    read_clock();
-    if (polled_listed_ != 0) {
-        const std::uint64_t share = (now_ - idle_since_) / polled_listed_;
-        for (Seat* const seat : pass_) {
-            if (seat->listed && seat->mode == Mode::polled) {
-                seat->statistics->poll_empty_cycles.add(share);
-            }
-        }
-    }
     idle_since_ = now_;
+    pass_cycles_ += (static_cast<double>(now_ - pass_start_) - pass_cycles_) / 8;
     housekeeping();
 }
 
-/// What an awake worker does now and then: asks the policies of polled queues, looks for kicks of the others.
-void Worker::housekeeping() {
-    if (now_ >= next_idle_check_) {
-        next_idle_check_ = now_ + ns_to_cycles(idle_check_interval_ns);
-        const std::uint64_t now_ns = to_ns(now_);
-        for (std::size_t i = 0; i < pass_.size(); ++i) {
-            Seat& seat = *pass_[i];
-            if (seat.listed && seat.mode == Mode::polled && now_ns >= seat.poll_until_ns) {
-                decide(seat, seat.policy->on_idle(now_ns));
+/// A pass found nothing, but queues are listed.
+void Worker::spin() {
+    statistics_.empty_polls.add(1);
+    if (!in_gap_) {
+        begin_gap();
+    }
+    ++passes_;
+    if (passes_ * listed_ < looks_per_clock && spin_until_ns_ > now_ns()) {
+        return;
+    }
+    const std::uint32_t passes = std::exchange(passes_, 0);
+    read_clock();
+    const std::uint64_t spent = now_ - idle_since_;
+    idle_since_ = now_;
+    pass_cycles_ += (static_cast<double>(spent) / passes - pass_cycles_) / 8;
+    statistics_.empty_cycles.add(spent);
+    budget_.spend(now_ns(), to_ns(spent));
+    if (polled_listed_ != 0) {
+        const std::uint64_t share = spent / polled_listed_;
+        for (Seat* const seat : pass_) {
+            if (seat->listed && seat->mode == Mode::polled) {
+                seat->statistics->poll_empty.add(passes);
+                seat->statistics->poll_empty_cycles.add(share);
+                seat->polling_cycles += share;
+                seat->unbudgeted_cycles += share;
+                touch(*seat);
             }
         }
     }
-    if (armed_ != 0 && now_ >= next_kick_check_) {
-        next_kick_check_ = now_ + ns_to_cycles(kick_check_interval_ns);
+    housekeeping();
+    if (in_gap_ && now_ns() >= (may_spin_ ? spin_until_ns_ : 0)) {
+        rest();
+    }
+}
+
+/// Nothing is left to do as of now_. If all that keeps the worker awake are queues whose policy yields, the spin rule says until
+/// when to look on; else the others do, by leaving their mode.
+void Worker::begin_gap() {
+    if (std::exchange(spin_terms_stale_, false)) {
+        all_yield_ = true;
+        sleep_price_ns_ = 0;
+        for (const Seat* const seat : pass_) {
+            if (seat->listed && seat->mode == Mode::polled) {
+                all_yield_ = all_yield_ && seat->yields;
+                sleep_price_ns_ =
+                    std::max(sleep_price_ns_, options_.costs.sleep_price_ns(seat->settings.policy.prefer));
+            }
+        }
+        if (sleep_price_ns_ == 0) {
+            sleep_price_ns_ = options_.costs.sleep_price_ns(Prefer::balanced);
+        }
+    }
+    in_gap_ = true;
+    found_after_sleep_ = false;
+    spin_until_ns_ = spin_rule_.begin(now_ns(), sleep_price_ns_);
+    if (!all_yield_) {
+        spin_until_ns_ = forever_ns;
+    }
+}
+
+/// Arms the queues that do not insist on being polled: all of them when the worker may not spin at all.
+void Worker::rest() {
+    for (std::size_t i = 0; i < pass_.size(); ++i) {
+        Seat& seat = *pass_[i];
+        if (!seat.listed || seat.mode != Mode::polled || (may_spin_ && !seat.yields)) {
+            continue;
+        }
+        seat.policy->on_sleep(now_ns());
+        seat.bar = may_spin_ ? PollBar::none : budget_open_ ? PollBar::neighbour : PollBar::worker_budget;
+        set_mode(seat, Mode::notified);
+        if (seat.mode == Mode::notified) {
+            arm(seat);  // if it finds work instead, the queue stays listed
+        }
+    }
+}
+
+/// What an awake worker does now and then.
+void Worker::housekeeping() {
+    if (now_ < next_policy_check_) {
+        return;
+    }
+    next_policy_check_ = now_ + to_cycles(policy_check_interval_ns);
+    const std::uint64_t now = now_ns();
+    ask_policies(now);
+    check_limits(now);
+    if (now_ >= next_kick_check_) {
+        const bool waited_for = armed_ != 0 || now_ < left_behind_until_;
+        next_kick_check_ = now_ + to_cycles(waited_for ? awake_kick_check_ns : kernel_visit_interval_ns);
         statistics_.kick_checks.add(1);
         look_for_events(0);
     }
+    if (now_ >= next_settlement_) {
+        next_settlement_ = now_ + to_cycles(settlement_interval_ns);
+        settle();
+    }
+}
+
+void Worker::ask_policies(std::uint64_t now_ns) {
+    for (std::size_t i = 0; i < pass_.size(); ++i) {
+        Seat& seat = *pass_[i];
+        if (!seat.listed || seat.mode != Mode::polled) {
+            continue;
+        }
+        if (seat.budget != nullptr && !seat.budget->spend(now_ns, to_ns(std::exchange(seat.unbudgeted_cycles, 0)))) {
+            seat.bar = PollBar::device_budget;
+            set_mode(seat, Mode::notified);
+        } else if (now_ns >= seat.poll_until_ns) {
+            decide(seat, seat.policy->on_idle(now_ns));
+        }
+    }
+}
+
+/// Whether the worker may spin: its own budget, and its neighbours on the CPU.
+void Worker::check_limits(std::uint64_t now_ns) {
+    const bool was_open = std::exchange(budget_open_, budget_.open(now_ns));
+    if (was_open && !budget_open_) {
+        statistics_.budget_pauses.add(1);
+    }
+    bool neighbours_agree = true;
+    if (settings_.good_neighbour) {
+        if (now_ns >= neighbour_.next_look_ns()) {
+            neighbour_.observe(now_ns, schedule_.read());
+            statistics_.neighbour_pauses.set(neighbour_.pauses());
+        }
+        neighbours_agree = neighbour_.may_spin(now_ns);
+    }
+    may_spin_ = budget_open_ && neighbours_agree;
 }
 
 /// Nothing is listed: every queue is armed, held, draining or broken, and whatever ends that makes a watched
 /// descriptor readable. So does a command. There is nothing to wake up for in between, and no time-out.
 void Worker::sleep() {
+    for (Seat* const seat : owing_) {
+        call(*seat);
+        seat->owing = false;
+    }
+    owing_.clear();
+    if (!in_gap_) {
+        begin_gap();
+    }
     read_clock();
+    if (now_ >= next_settlement_) {
+        next_settlement_ = now_ + to_cycles(settlement_interval_ns);
+        settle();
+    }
     statistics_.switches.add(1);
+    found_after_sleep_ = false;
     if (!look_for_events(-1)) {
         statistics_.noqueue_works.add(1);
     }
-    idle_since_ = now_;
+    passes_ = 0;
+    idle_since_ = pass_start_ = now_;
 }
 
 /// Takes the kernel's events. True if one of them was a queue's.
 bool Worker::look_for_events(int timeout_ms) {
     std::array<epoll_event, events_at_once> events;
+    const std::uint64_t start = now_;
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+    const bool slept = timeout_ms != 0;
     const std::uint64_t now = cycles();
-    (timeout_ms == 0 ? statistics_.cycles : statistics_.wait).add(now - now_);
+    (slept ? statistics_.wait : statistics_.cycles).add(now - now_);
     now_ = now;
+    // What woke us came earlier than we noticed; not before we went to sleep, though, or it would have been found.
+    const auto latency = slept ? static_cast<std::uint64_t>(options_.costs.wake_latency_ns / ns_per_cycle_) : 0;
+    const std::uint64_t arrival = std::max(start, now_ > latency ? now_ - latency : 0);
     bool for_a_queue = false;
     for (int i = 0; i < count; ++i) {
-        for_a_queue |= on_event(events[static_cast<std::size_t>(i)].data.u64);
+        for_a_queue |= on_event(events[static_cast<std::size_t>(i)].data.u64, arrival);
+    }
+    if (for_a_queue && slept) {
+        found_after_sleep_ = true;
+        arrival_ = arrival;
     }
     return for_a_queue;
 }
 
-bool Worker::on_event(std::uint64_t data) {
+bool Worker::on_event(std::uint64_t data, std::uint64_t arrival) {
     if (data == Seat::mailbox_event) {
         return false;  // run() looks at the mailbox first thing
     }
     Seat& seat = *reinterpret_cast<Seat*>(data & ~Seat::completion_bit);  // NOLINT(performance-no-int-to-ptr)
+    ++seat.wakes;
+    touch(seat);
     if ((data & Seat::completion_bit) != 0) {
         // Usually it is in reaping_ already. If not, the signal came after its completion had been reaped;
         // another reap() clears the descriptor, which would keep us awake otherwise.
@@ -280,171 +367,12 @@ bool Worker::on_event(std::uint64_t data) {
     }
     seat.statistics->kicks.add(1);
     empty_notifier(seat.watched_kick, seat.kick_kind);
-    if (seat.may_be_served()) {
+    if (seat.may_be_served() && !seat.listed) {
         seat.kicked = true;
-        seat.kick_seen = now_;
+        seat.kick_arrival = arrival;
         list(seat);
     }
     return true;
-}
-
-// ---- seats and their states ----
-
-void Worker::list(Seat& seat) {
-    if (seat.listed || !seat.may_be_served()) {
-        return;
-    }
-    disarm(seat);
-    seat.listed = true;
-    seat.statistics->listed.store(true, std::memory_order_relaxed);
-    ++listed_;
-    if (seat.mode == Mode::polled) {
-        ++polled_listed_;
-    }
-    if (!seat.in_pass) {
-        seat.in_pass = true;
-        pass_.push_back(&seat);
-    }
-}
-
-void Worker::unlist(Seat& seat) {
-    if (!seat.listed) {
-        return;
-    }
-    seat.listed = false;
-    seat.statistics->listed.store(false, std::memory_order_relaxed);
-    --listed_;
-    if (seat.mode == Mode::polled) {
-        --polled_listed_;
-    }
-    pass_is_stale_ = true;
-}
-
-void Worker::disarm(Seat& seat) {
-    if (seat.armed) {
-        seat.armed = false;
-        --armed_;
-        seat.statistics->armed.store(false, std::memory_order_relaxed);
-        seat.queue->disarm();
-    }
-}
-
-void Worker::start_reaping(Seat& seat) {
-    seat.reaping = true;
-    reaping_.push_back(&seat);
-}
-
-void Worker::decide(Seat& seat, const Decision& decision) {
-    seat.poll_until_ns = decision.until_ns;
-    set_mode(seat, decision.mode);
-}
-
-void Worker::set_mode(Seat& seat, Mode mode) {
-    if (seat.queue->kick_fd() < 0) {
-        mode = Mode::polled;  // nobody would tell us
-    }
-    if (mode == seat.mode) {
-        return;
-    }
-    seat.mode = mode;
-    QueueStatistics& counters = *seat.statistics;
-    counters.mode.store(mode, std::memory_order_relaxed);
-    counters.mode_since_ns.store(monotonic_ns(), std::memory_order_relaxed);
-    std::uint64_t polled = statistics_.polled_queues.load(std::memory_order_relaxed);
-    if (mode == Mode::polled) {
-        counters.to_polled.add(1);
-        polled_listed_ += seat.listed ? 1 : 0;
-        ++polled;
-        list(seat);
-    } else {
-        // Still listed, so that its next turn ends in arm(): work that came in meanwhile is found by that
-        // turn, or by the re-check.
-        counters.to_notified.add(1);
-        polled_listed_ -= seat.listed ? 1 : 0;
-        --polled;
-    }
-    statistics_.polled_queues.store(polled, std::memory_order_relaxed);
-}
-
-void Worker::apply(Seat& seat, const QueueSettings& settings) {
-    seat.settings = settings;
-    seat.settings.schedule.turn_requests = std::max<std::uint32_t>(settings.schedule.turn_requests, 1);
-    seat.policy = make_policy(settings.policy, options_.costs);
-    decide(seat, seat.policy->start(to_ns(cycles()), seat.mode));
-}
-
-void Worker::drain(Seat& seat, std::function<void()> then) {
-    disarm(seat);
-    unlist(seat);
-    seat.drained = std::move(then);
-    draining_.push_back(&seat);
-}
-
-void Worker::finish_drains() {
-    const auto done = std::stable_partition(draining_.begin(), draining_.end(),
-                                            [](const Seat* seat) { return seat->queue->in_flight() != 0; });
-    const std::vector<Seat*> drained(done, draining_.end());
-    draining_.erase(done, draining_.end());
-    for (Seat* const seat : drained) {
-        const auto then = std::exchange(seat->drained, nullptr);
-        seat->held = false;
-        seat->statistics->held.store(false, std::memory_order_relaxed);
-        then();
-    }
-}
-
-void Worker::remove(Seat& seat) {
-    unwatch(seat);
-    unlist(seat);
-    if (seat.mode == Mode::polled) {
-        const std::uint64_t polled = statistics_.polled_queues.load(std::memory_order_relaxed);
-        statistics_.polled_queues.store(polled - 1, std::memory_order_relaxed);
-    }
-    seat.statistics->attached.store(false, std::memory_order_relaxed);
-    seat.statistics->mode.store(Mode::notified, std::memory_order_relaxed);
-    std::erase(pass_, &seat);
-    std::erase(reaping_, &seat);
-    std::erase_if(seats_, [&](const auto& owned) { return owned.get() == &seat; });
-    statistics_.queues.store(seats_.size(), std::memory_order_relaxed);
-}
-
-Result<void> Worker::watch(Seat& seat) {
-    const auto add = [&](int fd, std::uint32_t events, std::uint64_t tag, const char* what) -> Result<void> {
-        epoll_event event{};
-        event.events = events;
-        event.data.u64 = reinterpret_cast<std::uint64_t>(&seat) | tag;
-        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-            return failure_from_errno(fmt::format("watching a queue's {} descriptor", what));
-        }
-        return {};
-    };
-    if (const int kick = seat.queue->kick_fd(); kick >= 0) {
-        // Edge-triggered: each write to an eventfd is an event of its own, so its count need not be read,
-        // which saves a system call per kick. A pipe or a socket would fill up.
-        seat.kick_kind = notifier_kind(kick);
-        SIDECORE_TRY(add(kick, EPOLLIN | EPOLLET, 0, "kick"));
-        seat.watched_kick = kick;
-    }
-    if (const int completion = seat.queue->completion_fd(); completion >= 0) {
-        SIDECORE_TRY(add(completion, EPOLLIN, Seat::completion_bit, "completion"));
-        seat.watched_completion = completion;
-    }
-    return {};
-}
-
-void Worker::unwatch(Seat& seat) {
-    for (int* const fd : {&seat.watched_kick, &seat.watched_completion}) {
-        if (*fd >= 0) {
-            ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, *fd, nullptr);
-            *fd = -1;
-        }
-    }
-}
-
-Worker::Seat* Worker::find(const ServedQueue& queue) const noexcept {
-    const auto found =
-        std::find_if(seats_.begin(), seats_.end(), [&](const auto& seat) { return seat->queue == &queue; });
-    return found == seats_.end() ? nullptr : found->get();
 }
 
 }  // namespace sidecore::engine

@@ -41,7 +41,7 @@ Result<SplitQueue> SplitQueue::create(std::shared_ptr<const memory::MemoryMap> m
     }
     SplitQueue queue(std::move(map), setup);
     SIDECORE_TRY(queue.resolve());
-    queue.next_used_ = queue.published_ = shared16(queue.used_ + UsedRing::index_offset).load();
+    queue.next_used_ = queue.published_ = queue.decided_ = shared16(queue.used_ + UsedRing::index_offset).load();
     // VIRTIO 2.7.10.2: with the event index the flags stay 0; without, 0 is what the ring starts with.
     shared16(queue.used_ + UsedRing::flags_offset).store(0, std::memory_order_relaxed);
     if (setup.event_index) {
@@ -348,17 +348,23 @@ void SplitQueue::push(std::uint16_t head, std::uint32_t written) noexcept {
     next_used_ = index_plus(next_used_, 1);
 }
 
-bool SplitQueue::publish() noexcept {
+void SplitQueue::show() noexcept {
     if (published_ == next_used_ || fault_) {
-        return false;
+        return;
     }
     if (setup_.event_index && index_distance(next_available_, kick_event_) > event_refresh_distance) {
         suppress_by_event();
     }
-    const std::uint16_t before = published_;
     // Release: the elements and the data come first (2.7.8.2).
     shared16(used_ + UsedRing::index_offset).store(next_used_, std::memory_order_release);
     published_ = next_used_;
+}
+
+bool SplitQueue::wants_call() noexcept {
+    if (decided_ == published_ || fault_) {
+        return false;
+    }
+    const std::uint16_t before = std::exchange(decided_, published_);
     // Pairs with the driver's barrier between asking for calls and looking at the used index: without it,
     // both could read the old value, and the driver would sleep on a filled ring.
     store_load_barrier();
@@ -366,7 +372,7 @@ bool SplitQueue::publish() noexcept {
         const std::uint16_t event =
             shared16(available_ + AvailableRing::used_event_offset(setup_.size)).load(std::memory_order_relaxed);
         // Where the driver stood before we started is not known, so the first batch is always told.
-        return std::exchange(call_undecided_, false) || passed_event(event, next_used_, before);
+        return std::exchange(first_call_, false) || passed_event(event, published_, before);
     }
     const std::uint16_t flags = shared16(available_ + AvailableRing::flags_offset).load(std::memory_order_relaxed);
     return (flags & AvailableRing::flag_no_interrupt) == 0;

@@ -67,6 +67,14 @@ public:
                std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire) != next_available_;
     }
 
+    /// How far the driver is ahead, unchecked: for statistics and scheduling. One load; 0 once broken.
+    std::uint16_t pending() const noexcept {
+        return fault_ ? std::uint16_t{0}
+                      : static_cast<std::uint16_t>(
+                            std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_relaxed) -
+                            next_available_);
+    }
+
     /// How many chains can be popped now. Looks at the driver's index. 0 if broken, also when this look broke
     /// it.
     std::uint16_t available() noexcept;
@@ -82,9 +90,21 @@ public:
     /// sees it after publish().
     void push(std::uint16_t head, std::uint32_t written) noexcept;
 
-    /// Shows the driver all that was pushed. True: the driver wants to be called now. One decision per batch
-    /// (2.7.7).
-    bool publish() noexcept;
+    /// Shows the driver all that was pushed. True: the driver wants to be called now. One decision per batch (2.7.7).
+    bool publish() noexcept {
+        show();
+        return wants_call();
+    }
+
+    /// The first half of publish(): the driver sees what was pushed, and nobody asks yet whether it wants to be called.
+    void show() noexcept;
+
+    /// The second half, for all batches shown since the last time. At most 32767 chains may be undecided, else what the
+    /// driver wants cannot be told any more.
+    bool wants_call() noexcept;
+
+    /// Chains shown and not decided about.
+    std::uint16_t undecided() const noexcept { return static_cast<std::uint16_t>(published_ - decided_); }
 
     /// Asks for kicks and looks again. True: nothing available, the next chain brings a kick.
     bool arm() noexcept;
@@ -128,7 +148,8 @@ private:
     std::uint16_t in_flight_ = 0;        // popped and not pushed
     std::uint16_t kick_event_ = 0;       // event index form: what avail_event holds
     bool suppressed_ = false;            // flag form: what used.flags holds
-    bool call_undecided_ = true;         // nothing published yet: what the driver waits for is not known
+    std::uint16_t decided_ = 0;          // up to where the driver was called, or wanted no call
+    bool first_call_ = true;             // what the driver waits for is not known yet
     QueueFault fault_;
     std::uint32_t index_mask_ = 0;
     const std::byte* descriptors_ = nullptr;

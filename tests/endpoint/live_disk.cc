@@ -43,7 +43,8 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 std::unique_ptr<engine::Worker> make_worker(const std::string& name) {
-    return must(engine::Worker::create({.name = name, .cpu = {}}));
+    // Whatever else the machine does meanwhile.
+    return must(engine::Worker::create({.name = name, .settings = {.good_neighbour = false}}));
 }
 
 LiveDisk::LiveDisk(std::unique_ptr<storage::BlockBackend> backend, std::vector<engine::Worker*> workers)

@@ -47,13 +47,16 @@ public:
     std::uint64_t completed() const { return completed_.load(); }
     std::uint64_t turns() const { return turns_.load(); }
     std::uint64_t longest_turn() const { return longest_turn_.load(); }
+    std::uint64_t calls() const { return calls_.load(); }
     std::uint64_t kicks_sent() const { return kicks_sent_.load(); }
     bool wants_kicks() const { return wants_kicks_.load(); }
 
     // ---- for the test, before attach, or on the worker's thread ----
 
     bool break_next = false;
+    std::uint32_t ring_size = 0;
     std::function<void()> on_turn;
+    std::function<void()> on_request;
     void use_kick(Fd kick) {
         kick_ = std::move(kick);
         kick_descriptor_ = kick_.get();
@@ -62,6 +65,11 @@ public:
     // ---- ServedQueue ----
 
     bool has_work() noexcept override { return available_.load(std::memory_order_acquire) != 0; }
+    std::uint32_t pending() const noexcept override { return available_.load(std::memory_order_relaxed); }
+    std::uint32_t capacity() const noexcept override { return ring_size; }
+    void moderate(bool on) noexcept override { moderated_ = on; }
+    std::uint32_t owed() const noexcept override { return owed_.load(); }
+    std::uint32_t call() noexcept override { return tell(); }
 
     Turn serve(std::uint32_t budget) noexcept override {
         turns_.fetch_add(1);
@@ -88,6 +96,9 @@ public:
             }
             available_.fetch_sub(1);
             served_.fetch_add(1);
+            if (on_request) {
+                on_request();
+            }
             ++turn.requests;
             turn.bytes += 512;
             if (asynchronous_) {
@@ -97,6 +108,7 @@ public:
                 ++turn.completed;
             }
         }
+        turn.calls = completed_now(turn.completed);
         longest_turn_ = std::max<std::uint64_t>(longest_turn_, turn.requests);
         return turn;
     }
@@ -118,6 +130,7 @@ public:
         in_flight_ -= reaped.requests;
         completed_.fetch_add(reaped.requests);
         reaped.resume = reaped.requests != 0;
+        reaped.calls = completed_now(reaped.requests);
         return reaped;
     }
     std::uint32_t in_flight() const noexcept override { return in_flight_; }
@@ -125,12 +138,27 @@ public:
     int completion_fd() const noexcept override { return asynchronous_ ? completion_.get() : -1; }
 
 private:
+    std::uint32_t completed_now(std::uint32_t count) noexcept {
+        owed_.fetch_add(count);
+        return moderated_ ? 0 : tell();
+    }
+    std::uint32_t tell() noexcept {
+        if (owed_.exchange(0) == 0) {
+            return 0;
+        }
+        calls_.fetch_add(1);
+        return 1;
+    }
+
     Fd kick_;
     Fd completion_;
     std::atomic<int> kick_descriptor_{kick_.get()};
     const bool asynchronous_;
     const std::uint32_t capacity_;
     std::uint32_t in_flight_ = 0;
+    bool moderated_ = false;
+    std::atomic<std::uint32_t> owed_{0};
+    std::atomic<std::uint64_t> calls_{0};
     std::atomic<std::uint32_t> available_{0};
     std::atomic<std::uint32_t> finished_{0};
     std::atomic<bool> wants_kicks_{false};

@@ -24,7 +24,7 @@ TEST(WorkerRace, NoWakeUpIsLostWhileADriverAddsOneRequestAtATime) {
     const auto worker = Worker::create({}).value();
     FakeQueue queue;
     QueueStatistics statistics;
-    ASSERT_TRUE(worker->attach(queue, with(PolicyKind::never), statistics));
+    ASSERT_TRUE(worker->attach(queue, {with(PolicyKind::never), &statistics}));
     for (std::uint64_t i = 1; i <= requests; ++i) {
         queue.add();
         // Half of the time without waiting, so that the request falls anywhere into the worker's way to sleep.
@@ -41,7 +41,7 @@ TEST(WorkerRace, NoWakeUpIsLostWhileThePolicyFlips) {
     const auto worker = Worker::create({}).value();
     FakeQueue queue;
     QueueStatistics statistics;
-    ASSERT_TRUE(worker->attach(queue, with(PolicyKind::never), statistics));
+    ASSERT_TRUE(worker->attach(queue, {with(PolicyKind::never), &statistics}));
     std::atomic<bool> stop{false};
     std::atomic<bool> stalled{false};
     std::atomic<std::uint64_t> added{0};
@@ -69,7 +69,7 @@ TEST(WorkerRace, QueuesComeAndGoWhileOthersAreServed) {
     const auto worker = Worker::create({}).value();
     FakeQueue steady;
     QueueStatistics steady_statistics;
-    ASSERT_TRUE(worker->attach(steady, with(PolicyKind::never), steady_statistics));
+    ASSERT_TRUE(worker->attach(steady, {with(PolicyKind::never), &steady_statistics}));
     std::atomic<bool> stop{false};
     std::vector<std::thread> controls;
     std::atomic<std::uint64_t> rounds{0};
@@ -79,7 +79,7 @@ TEST(WorkerRace, QueuesComeAndGoWhileOthersAreServed) {
                 FakeQueue queue;
                 QueueStatistics statistics;
                 const auto kind = thread == 0 ? PolicyKind::always : PolicyKind::never;
-                ASSERT_TRUE(worker->attach(queue, with(kind), statistics));
+                ASSERT_TRUE(worker->attach(queue, {with(kind), &statistics}));
                 queue.add(5);
                 ASSERT_TRUE(eventually([&] { return queue.completed() == 5; }));
                 worker->detach(queue);
@@ -104,7 +104,7 @@ TEST(WorkerRace, StatisticsAreReadWhileTheyAreWritten) {
     const auto worker = Worker::create({}).value();
     FakeQueue queue;
     QueueStatistics statistics;
-    ASSERT_TRUE(worker->attach(queue, with(PolicyKind::always), statistics));
+    ASSERT_TRUE(worker->attach(queue, {with(PolicyKind::always), &statistics}));
     std::atomic<bool> stop{false};
     std::thread reader([&] {
         std::uint64_t last = 0;

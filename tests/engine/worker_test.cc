@@ -73,7 +73,7 @@ protected:
 
     Attached& attach(const QueueSettings& settings, bool asynchronous = false) {
         auto& attached = *queues_.emplace_back(std::make_unique<Attached>(asynchronous));
-        EXPECT_TRUE(worker->attach(attached.queue, settings, attached.statistics));
+        EXPECT_TRUE(worker->attach(attached.queue, {settings, &attached.statistics}));
         return attached;
     }
 
@@ -85,7 +85,8 @@ protected:
         }
     }
 
-    std::unique_ptr<Worker> worker = Worker::create({.name = "test"}).value();
+    /// Whatever else the machine does meanwhile.
+    std::unique_ptr<Worker> worker = Worker::create({.name = "test", .settings = {.good_neighbour = false}}).value();
 
 private:
     std::vector<std::unique_ptr<Attached>> queues_;
@@ -95,7 +96,7 @@ TEST_F(WorkerTest, ServesWhatWasAvailableBeforeItCame) {
     auto queue = std::make_unique<FakeQueue>();
     QueueStatistics statistics;
     queue->add(3);  // without a kick: nobody had asked for one
-    ASSERT_TRUE(worker->attach(*queue, with(PolicyKind::never), statistics));
+    ASSERT_TRUE(worker->attach(*queue, {with(PolicyKind::never), &statistics}));
     EXPECT_TRUE(eventually([&] { return queue->completed() == 3; }));
     worker->detach(*queue);
 }
@@ -129,7 +130,7 @@ TEST_F(WorkerTest, AQueueWithoutKickDescriptorIsPolledWhateverThePolicySays) {
     FakeQueue queue;
     queue.use_kick(Fd());
     QueueStatistics statistics;
-    ASSERT_TRUE(worker->attach(queue, with(PolicyKind::never), statistics));
+    ASSERT_TRUE(worker->attach(queue, {with(PolicyKind::never), &statistics}));
     queue.add(5);
     EXPECT_TRUE(eventually([&] { return queue.completed() == 5; }));
     EXPECT_EQ(statistics.read().mode, Mode::polled);
@@ -308,7 +309,7 @@ TEST_F(WorkerTest, AKickDescriptorThatIsAPipeIsEmptied) {
     FakeQueue queue;
     queue.use_kick(Fd(ends[0]));
     QueueStatistics statistics;
-    ASSERT_TRUE(worker->attach(queue, with(PolicyKind::never), statistics));
+    ASSERT_TRUE(worker->attach(queue, {with(PolicyKind::never), &statistics}));
     const std::vector<char> kicks(60'000);
     for (int i = 0; i < 10; ++i) {  // more than a pipe holds
         ASSERT_EQ(::write(write_end.get(), kicks.data(), kicks.size()), static_cast<ssize_t>(kicks.size()));

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/neighbour.hh"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace sidecore::engine {
+
+namespace {
+
+/// Preempted within an interval, and kept waiting for at least this share of it: somebody wants the CPU. A short-lived
+/// kernel thread alone is not enough.
+constexpr std::uint64_t delay_divisor = 20;
+
+}  // namespace
+
+void ThreadScheduleReader::open() noexcept {
+    schedstat_ = Fd(::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+}
+
+ThreadSchedule ThreadScheduleReader::read() const noexcept {
+    ThreadSchedule schedule;
+    rusage usage{};
+    if (::getrusage(RUSAGE_THREAD, &usage) == 0) {
+        schedule.preemptions = static_cast<std::uint64_t>(usage.ru_nivcsw);
+    }
+    if (schedstat_) {
+        // "time on the CPU, time waiting for it, number of turns", in nanoseconds
+        std::array<char, 96> text;
+        const ssize_t size = ::pread(schedstat_.get(), text.data(), text.size(), 0);
+        const char* const end = text.data() + std::max<ssize_t>(size, 0);
+        const char* const delay = std::find(static_cast<const char*>(text.data()), end, ' ');
+        if (delay != end) {
+            std::from_chars(delay + 1, end, schedule.run_delay_ns);
+        }
+    }
+    return schedule;
+}
+
+void NeighbourRule::observe(std::uint64_t now_ns, const ThreadSchedule& schedule) noexcept {
+    const std::uint64_t elapsed = now_ns - last_look_ns_;
+    const bool first = !started_;
+    const ThreadSchedule before = last_;
+    started_ = true;
+    last_ = schedule;
+    last_look_ns_ = now_ns;
+    if (first || !may_spin(now_ns)) {
+        return;
+    }
+    const std::uint64_t delay = schedule.run_delay_ns - before.run_delay_ns;
+    const bool keeps_delays = schedule.run_delay_ns != 0;
+    const bool in_the_way =
+        schedule.preemptions != before.preemptions && (!keeps_delays || delay >= elapsed / delay_divisor);
+    if (in_the_way) {
+        // Soon after the last pause: they are still there.
+        const bool again = pauses_ != 0 && now_ns - pause_end_ns_ <= 4 * interval_ns;
+        pause_ns_ = again ? std::min(2 * pause_ns_, longest_pause_ns) : first_pause_ns;
+        pause_end_ns_ = now_ns + pause_ns_;
+        ++pauses_;
+    }
+}
+
+}  // namespace sidecore::engine

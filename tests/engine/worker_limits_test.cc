@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a worker may spend: budgets, moderated calls, and the accounts of CPU time.
+#include <memory>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/clock.hh"
+#include "engine/fake_queue.hh"
+#include "engine/wait.hh"
+#include "engine/worker.hh"
+
+namespace sidecore::engine {
+namespace {
+
+class WorkerLimits : public testing::Test {
+protected:
+    struct Attached {
+        explicit Attached(bool asynchronous) : queue(asynchronous, 1000) {}
+        FakeQueue queue;
+        QueueStatistics statistics;
+    };
+
+    Attached& attach(const QueueSettings& settings, std::shared_ptr<SharedPollBudget> budget = nullptr,
+                     bool asynchronous = false) {
+        auto& attached = *queues_.emplace_back(std::make_unique<Attached>(asynchronous));
+        EXPECT_TRUE(worker->attach(attached.queue, {settings, &attached.statistics, std::move(budget)}));
+        return attached;
+    }
+    static QueueSettings with(PolicyKind kind) { return {.policy = {.kind = kind}}; }
+
+    void TearDown() override {
+        for (const auto& attached : queues_) {
+            attached->queue.finish(static_cast<std::uint32_t>(attached->queue.served() - attached->queue.completed()));
+            worker->detach(attached->queue);
+        }
+    }
+
+    std::unique_ptr<Worker> worker = Worker::create({.name = "test", .settings = {.good_neighbour = false}}).value();
+
+private:
+    std::vector<std::unique_ptr<Attached>> queues_;
+};
+
+TEST_F(WorkerLimits, AWorkerThatMayNotPollSleepsWhateverThePolicy) {
+    worker->set({.poll_budget_percent = 0, .good_neighbour = false});
+    auto& a = attach(with(PolicyKind::always));
+    ASSERT_TRUE(eventually([&] { return a.statistics.armed.load(); }));
+    for (std::uint64_t i = 1; i <= 50; ++i) {
+        a.queue.add();
+        ASSERT_TRUE(eventually([&] { return a.queue.completed() == i && a.statistics.armed.load(); }));
+    }
+    EXPECT_EQ(worker->explain(a.queue)->bar, PollBar::worker_budget);
+    EXPECT_GE(worker->statistics().switches, 50U);
+    worker->set({.good_neighbour = false});
+    a.queue.add();
+    ASSERT_TRUE(eventually([&] { return a.statistics.mode == Mode::polled; }));
+    EXPECT_EQ(worker->explain(a.queue)->bar, PollBar::none);
+}
+
+TEST_F(WorkerLimits, ADeviceThatMayNotPollIsNotifiedWhileOthersArePolled) {
+    auto& poor = attach(with(PolicyKind::always), std::make_shared<SharedPollBudget>(0));
+    auto& rich = attach(with(PolicyKind::always), std::make_shared<SharedPollBudget>(100));
+    ASSERT_TRUE(eventually([&] { return poor.statistics.armed.load(); }));
+    poor.queue.add();
+    ASSERT_TRUE(eventually([&] { return poor.queue.completed() == 1 && poor.statistics.armed.load(); }));
+    EXPECT_EQ(poor.queue.kicks_sent(), 1U);
+    EXPECT_EQ(worker->explain(poor.queue)->bar, PollBar::device_budget);
+    EXPECT_EQ(rich.statistics.mode, Mode::polled);
+}
+
+TEST_F(WorkerLimits, AnAdaptiveQueueLetsTheWorkerSleepAndIsServedAfter) {
+    auto& a = attach(with(PolicyKind::adaptive));
+    for (std::uint64_t i = 1; i <= 200; ++i) {
+        a.queue.add();
+        ASSERT_TRUE(eventually([&] { return a.queue.completed() == i; }));
+        if (i % 50 == 0) {
+            ASSERT_TRUE(eventually([&] { return a.statistics.armed.load(); })) << i;
+        }
+    }
+    EXPECT_TRUE(worker->explain(a.queue)->worker_decides);
+    EXPECT_GT(worker->explain(a.queue)->worker.gaps, 10U);
+}
+
+TEST_F(WorkerLimits, ModeratedCallsStandForSeveralBatchesAndNoneIsForgotten) {
+    QueueSettings settings = with(PolicyKind::always);
+    settings.calls = {.max_requests = 8, .max_delay_ns = 1'000'000'000};
+    auto& busy = attach(with(PolicyKind::always));  // keeps the worker from having nothing to do
+    auto& a = attach(settings, nullptr, true);
+    a.queue.add(20);
+    ASSERT_TRUE(eventually([&] { return a.queue.served() == 20; }));
+    worker->execute([&] { busy.queue.add(); });
+    for (int i = 0; i < 20; ++i) {
+        a.queue.finish(1);
+        ASSERT_TRUE(eventually([&] { return a.queue.completed() == static_cast<std::uint64_t>(i) + 1; }));
+    }
+    // 8, 16, and the last, after which nothing more is on its way.
+    ASSERT_TRUE(eventually([&] { return a.queue.owed() == 0; }));
+    EXPECT_EQ(a.queue.calls(), 3U);
+    EXPECT_EQ(a.statistics.calls_merged.get(), 17U);
+}
+
+TEST_F(WorkerLimits, CallsThatAreOwedAreMadeBeforeTheWorkerSleepsAndWhenModerationEnds) {
+    QueueSettings settings = with(PolicyKind::never);
+    settings.calls = {.max_requests = 8, .max_delay_ns = 1'000'000'000};
+    auto& a = attach(settings, nullptr, true);
+    a.queue.add(4);
+    ASSERT_TRUE(eventually([&] { return a.queue.served() == 4; }));
+    a.queue.finish(1);
+    ASSERT_TRUE(eventually([&] { return a.queue.calls() == 1; })) << "nothing else keeps the worker awake";
+
+    auto& awake = attach(with(PolicyKind::always));
+    a.queue.finish(1);
+    ASSERT_TRUE(eventually([&] { return a.queue.owed() == 1; }));
+    worker->set_queue(a.queue, with(PolicyKind::never));
+    EXPECT_EQ(a.queue.calls(), 2U);
+    EXPECT_EQ(a.queue.owed(), 0U);
+    static_cast<void>(awake);
+}
+
+TEST_F(WorkerLimits, TheAccountsAddUpToTheThreadsCpuTime) {
+    auto& polled = attach(with(PolicyKind::always));
+    auto& notified = attach(with(PolicyKind::never));
+    for (std::uint64_t i = 1; i <= 2000; ++i) {
+        polled.queue.add();
+        notified.queue.add();
+        ASSERT_TRUE(eventually([&] { return polled.queue.completed() == i && notified.queue.completed() == i; }));
+    }
+    worker->settle_accounts();
+    const WorkerSnapshot all = worker->statistics();
+    const QueueSnapshot p = polled.statistics.read();
+    const QueueSnapshot n = notified.statistics.read();
+    const std::uint64_t sum = p.cpu_serving_ns + p.cpu_polling_ns + p.cpu_waking_ns + n.cpu_serving_ns +
+                              n.cpu_polling_ns + n.cpu_waking_ns + all.cpu_other_ns;
+    EXPECT_NEAR(static_cast<double>(sum), static_cast<double>(all.cpu_ns), 0.01 * static_cast<double>(all.cpu_ns));
+    EXPECT_LE(all.cpu_ns, worker->cpu_time_ns());
+    EXPECT_GT(p.cpu_polling_ns, 0U);
+    EXPECT_GT(p.cpu_serving_ns, 0U);
+    EXPECT_GT(n.cpu_serving_ns, 0U);
+    EXPECT_EQ(n.cpu_polling_ns, 0U) << "nobody looks at a notified queue in vain";
+}
+
+}  // namespace
+}  // namespace sidecore::engine
