@@ -15,12 +15,12 @@ enum class Prefer : std::uint8_t {
 /// What switching and polling cost on this host, in nanoseconds of CPU time unless said otherwise. Measured at start
 /// (see calibrate()); the values here are those of a plain server and serve where nothing was measured.
 struct Costs {
-    double check_ns = 2;            ///< one look at one idle ring that the cache holds
-    double arm_ns = 40;             ///< publish "notify me", full barrier, look again
-    double kick_ns = 600;           ///< the guest's part of a notification: an eventfd write (on hardware: plus a VM exit)
-    double wake_ns = 1'800;         ///< the worker's part: into epoll_wait, out of it again, the switches between
-    double wake_latency_ns = 3'000; ///< time, not CPU: from the guest's write to the worker's first instruction
-    double see_kick_ns = 400;       ///< an awake worker's look for kicks: epoll_wait without waiting
+    double check_ns = 2;     ///< one look at one idle ring that the cache holds
+    double arm_ns = 40;      ///< publish "notify me", full barrier, look again
+    double kick_ns = 600;    ///< the guest's part of a notification: an eventfd write (on hardware: plus a VM exit)
+    double wake_ns = 1'800;  ///< the worker's part: into epoll_wait, out of it again, the switches between
+    double wake_latency_ns = 3'000;  ///< time, not CPU: from the guest's write to the worker's first instruction
+    double see_kick_ns = 400;        ///< an awake worker's look for kicks: epoll_wait without waiting
 
     /// The price of one sleep of a worker and the wake-up that ends it, waiting included: the B of ski rental. A worker that
     /// has spun for this long without work has wasted as much as the sleep would have cost.

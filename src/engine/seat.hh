@@ -29,6 +29,7 @@ struct Worker::Seat {
     bool yields = false;  // policy->yields()
 
     Mode mode = Mode::notified;
+    Mode wanted = Mode::notified;  // what the policy has decided; `mode` may differ for the reason in `bar`
     PollBar bar = PollBar::none;
     std::uint64_t poll_until_ns = 0;  // while polled: when to ask the policy again
     bool listed = false;              // gets a look in every pass

@@ -185,7 +185,8 @@ Result<void> Worker::change_descriptors(ServedQueue& queue, const std::function<
         unwatch(*seat);
         change();
         result = watch(*seat);
-        set_mode(*seat, seat->mode);
+        seat->bar = PollBar::none;
+        set_mode(*seat, seat->wanted);
         list(*seat);
     });
     return result;

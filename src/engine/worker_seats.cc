@@ -64,6 +64,7 @@ void Worker::start_reaping(Seat& seat) {
 
 void Worker::decide(Seat& seat, const Decision& decision) {
     seat.poll_until_ns = decision.until_ns;
+    seat.wanted = decision.mode;
     const bool barred = decision.mode == Mode::polled && seat.budget != nullptr && !seat.budget->open(now_ns());
     seat.bar = barred ? PollBar::device_budget : PollBar::none;
     set_mode(seat, barred ? Mode::notified : decision.mode);
