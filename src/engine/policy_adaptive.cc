@@ -42,7 +42,12 @@ void AdaptivePolicy::end_gap(std::uint64_t now_ns) noexcept {
 
 Decision AdaptivePolicy::gap_from(std::uint64_t now_ns, double pass_ns) noexcept {
     gap_since_ns_ = now_ns;
-    const std::uint64_t threshold_ns = learner_.begin(price_ns(pass_ns));
+    // A busy worker's passes are never alike, and each other price asks for other thresholds: it follows only larger changes.
+    const std::uint64_t price = price_ns(pass_ns);
+    if (price > last_price_ns_ + last_price_ns_ / 2 || price < last_price_ns_ - last_price_ns_ / 3) {
+        last_price_ns_ = price;
+    }
+    const std::uint64_t threshold_ns = learner_.begin(last_price_ns_);
     return threshold_ns == 0 ? Decision{} : Decision{Mode::polled, now_ns + threshold_ns};
 }
 

@@ -41,6 +41,7 @@ private:
     const double check_ns_;
     ThresholdLearner learner_;
     std::uint64_t gap_since_ns_ = 0;
+    std::uint64_t last_price_ns_ = 0;
 };
 
 }  // namespace sidecore::engine

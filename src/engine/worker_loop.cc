@@ -176,12 +176,12 @@ void Worker::found_work() {
 /// A pass found nothing, but queues are listed.
 void Worker::spin() {
     statistics_.empty_polls.add(1);
+    ++passes_;
+    if (passes_ * listed_ < looks_per_clock) {
+        return;  // a gap this short is not worth the reckoning
+    }
     if (!in_gap_) {
         begin_gap();
-    }
-    ++passes_;
-    if (passes_ * listed_ < looks_per_clock && spin_until_ns_ > now_ns()) {
-        return;
     }
     const std::uint32_t passes = std::exchange(passes_, 0);
     read_clock();
