@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -48,6 +49,7 @@ struct Options {
     bool rewrite_descriptors = false;
     std::uint32_t block_bytes = 4096;
     unsigned write_percent = 0;
+    double rate = 0;  ///< requests per second that arrive by themselves; 0: each slot asks again when it is idle
     int cpu = 0;
     int backend_cpu = 1;
     pid_t backend_pid = 0;
@@ -61,6 +63,7 @@ struct Run {
     std::uint64_t errors = 0;
     std::uint64_t p50_ns = 0;
     std::uint64_t p99_ns = 0;
+    std::uint64_t p999_ns = 0;
     std::uint64_t kicks = 0;
     double ping_pong_before_ns = 0;
     double ping_pong_after_ns = 0;
@@ -87,6 +90,12 @@ public:
     /// True in `percent` of all cases.
     bool chance(unsigned percent) noexcept { return percent != 0 && (state_ & 0xffffU) * 100 < percent * 0x1'0000ULL; }
 
+    /// Uniform in (0, 1].
+    double fraction() noexcept {
+        step();
+        return static_cast<double>((state_ >> 11U) + 1) * 0x1p-53;
+    }
+
 private:
     void step() noexcept {
         state_ ^= state_ << 13U;
@@ -98,11 +107,15 @@ private:
     std::uint64_t blocks_;
 };
 
-/// The spinning driver: keeps every queue at its depth until told to stop.
+/// The spinning driver, until told to stop. Closed loop: keeps every queue at its depth. Open loop: requests arrive at a rate, at
+/// random (Poisson), and their latency counts from then, also while they wait for a slot.
 class Spinner {
 public:
     Spinner(std::vector<BlkLoad>& loads, RandomBlocks blocks, const Options& options)
-        : loads_(loads), blocks_(blocks), write_percent_(options.write_percent) {
+        : loads_(loads),
+          blocks_(blocks),
+          write_percent_(options.write_percent),
+          cycles_between_(options.rate > 0 ? cycles_per_ns() * 1e9 / options.rate : 0) {
         for (const BlkLoad& load : loads_) {
             started_.emplace_back(load.depth());
         }
@@ -110,7 +123,8 @@ public:
 
     void run_for(double seconds) {
         const std::uint64_t end = cycles() + ns_to_cycles(static_cast<std::uint64_t>(seconds * 1e9));
-        std::uint64_t now = 0;
+        std::uint64_t now = cycles();
+        next_arrival_ = static_cast<double>(now);
         while (now < end) {
             now = cycles();
             for (std::size_t queue = 0; queue < loads_.size(); ++queue) {
@@ -158,10 +172,12 @@ private:
             errors_ += finished_[i].status != BlkStatus::ok ? 1 : 0;
         }
         operations_ += count;
+        if (cycles_between_ > 0) {
+            let_arrive(queue, now);
+            return;
+        }
         while (load.idle() != 0) {
-            const std::uint64_t sector = blocks_.next();
-            const std::uint16_t slot =
-                load.start(blocks_.chance(write_percent_) ? BlkType::write : BlkType::read, sector);
+            const std::uint16_t slot = start(load);
             if (++since_sample_ == sample_every) {
                 since_sample_ = 0;
                 started_[queue][slot] = now;
@@ -170,10 +186,31 @@ private:
         load.queue().publish();
     }
 
+    std::uint16_t start(BlkLoad& load) {
+        const std::uint64_t sector = blocks_.next();
+        return load.start(blocks_.chance(write_percent_) ? BlkType::write : BlkType::read, sector);
+    }
+
+    void let_arrive(std::size_t queue, std::uint64_t now) {
+        BlkLoad& load = loads_[queue];
+        bool any = false;
+        while (next_arrival_ <= static_cast<double>(now) && load.idle() != 0) {
+            const auto arrival = static_cast<std::uint64_t>(next_arrival_);
+            started_[queue][start(load)] = arrival;
+            next_arrival_ -= std::log(blocks_.fraction()) * cycles_between_;
+            any = true;
+        }
+        if (any) {
+            load.queue().publish();
+        }
+    }
+
     std::vector<BlkLoad>& loads_;
     std::vector<std::vector<std::uint64_t>> started_;  // by queue and slot, in cycles; 0: not sampled
     RandomBlocks blocks_;
     unsigned write_percent_;
+    double cycles_between_;    // arrivals of an open loop, in the mean; 0: closed
+    double next_arrival_ = 0;  // cycles
     unsigned since_sample_ = 0;
     std::uint64_t operations_ = 0;
     std::uint64_t errors_ = 0;
@@ -231,6 +268,7 @@ Result<void> drive(const Target& target, const Options& options, Run& run) {
     run.operations = spinner.operations();
     run.p50_ns = cycles_to_ns(spinner.histogram().percentile(0.50));
     run.p99_ns = cycles_to_ns(spinner.histogram().percentile(0.99));
+    run.p999_ns = cycles_to_ns(spinner.histogram().percentile(0.999));
     const bool finished = spinner.finish_all();
     run.errors = spinner.errors();
     for (const frontend::DriverQueue& queue : target.queues) {
@@ -309,6 +347,8 @@ nlohmann::json to_json(const Options& options, const Run& run) {
         {"iops", run.operations_per_s()},
         {"lat_p50_us", static_cast<double>(run.p50_ns) / 1e3},
         {"lat_p99_us", static_cast<double>(run.p99_ns) / 1e3},
+        {"lat_p999_us", static_cast<double>(run.p999_ns) / 1e3},
+        {"rate", options.rate},
         {"kicks", run.kicks},
         {"kicks_per_op", run.kicks_per_operation()},
         {"ping_pong_before_ns", run.ping_pong_before_ns},
@@ -376,11 +416,18 @@ int main(int argc, char** argv) {
     app.add_option("--write-percent", options.write_percent, "writes among the requests")
         ->check(CLI::Range(0, 100))
         ->capture_default_str();
+    app.add_option("--rate", options.rate,
+                   "requests per second that arrive at random, whatever is in flight; needs one queue")
+        ->check(CLI::PositiveNumber);
     app.add_option("--cpu", options.cpu, "for this driver")->capture_default_str();
     app.add_option("--backend-cpu", options.backend_cpu, "where the back-end runs, for the ping-pong")
         ->capture_default_str();
     app.add_option("--pid", options.backend_pid, "the back-end's process, to see what CPU time it takes");
     app.add_option("--json", options.json, "file for the results as JSON; - for standard output and no table");
     CLI11_PARSE(app, argc, argv);
+    if (options.rate > 0 && options.queues != 1) {
+        fmt::print(stderr, "blk_bench: --rate is for one queue, not {}\n", options.queues);
+        return 1;
+    }
     return sidecore::bench::run_all(options);
 }
