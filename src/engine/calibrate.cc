@@ -10,6 +10,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/barrier.hh"
 #include "base/clock.hh"
 #include "base/fd.hh"
 
@@ -142,7 +143,7 @@ Result<Calibration> calibrate(double vm_exit_ns) {
          time_each(short_samples, looks_per_sample,
                    [&] {
                        wish.store(1, std::memory_order_relaxed);
-                       std::atomic_thread_fence(std::memory_order_seq_cst);
+                       store_load_barrier();
                        static_cast<void>(index.load(std::memory_order_acquire));
                    }),
          "arm", "a store, a full barrier and a load, the mean of 1000 in a row");

@@ -27,7 +27,8 @@ private:
 };
 
 /// Whether a worker that spins is in others' way. A worker that is preempted while others run has no CPU to spare: it
-/// stops spinning for a while, for twice as long if it is still so afterwards, and starts again after. Pure.
+/// stops spinning for a while, for twice as long if it is still so afterwards, and starts again after. Queues that the
+/// operator wants polled always (Persistence::unconditional) keep it spinning all the same. Pure.
 class NeighbourRule {
 public:
     /// Between two looks at the schedule.

@@ -24,6 +24,7 @@ public:
     Decision start(std::uint64_t, Mode) noexcept override { return {Mode::polled}; }
     Decision on_work(const Work&) noexcept override { return {Mode::polled}; }
     Decision on_idle(std::uint64_t) noexcept override { return {Mode::polled}; }
+    Persistence persistence() const noexcept override { return Persistence::unconditional; }
     PolicyFigures figures() const noexcept override { return {.threshold_ns = forever_ns}; }
 };
 

@@ -37,6 +37,13 @@ struct Decision {
     friend bool operator==(const Decision&, const Decision&) = default;
 };
 
+/// What it takes for a worker to go to sleep over a polled queue that has no work.
+enum class Persistence : std::uint8_t {
+    yields,      ///< the worker's SpinRule decides; the queue is armed and counts as notified until it has work again
+    until_idle,  ///< the policy's own time is over, or others want the CPU
+    unconditional,  ///< only a poll budget: the operator has ordered it to be polled
+};
+
 /// Decides one queue's mode from its past. Pure: no clock, no I/O; the same object serves worker, tests and
 /// simulator.
 ///
@@ -57,11 +64,10 @@ public:
     /// The queue is polled, the time of the last decision has come, and there was no work.
     virtual Decision on_idle(std::uint64_t now_ns) noexcept = 0;
 
-    /// True: that the queue is polled does not keep the worker awake; its SpinRule decides. When it sleeps, the queue is armed
-    /// and counts as notified until it has work again.
-    virtual bool yields() const noexcept { return false; }
+    /// The same at all times.
+    virtual Persistence persistence() const noexcept { return Persistence::until_idle; }
 
-    /// The worker has gone to sleep over the queue, which yields.
+    /// The worker has gone to sleep over the queue, whatever the policy wanted.
     virtual void on_sleep(std::uint64_t now_ns) noexcept { static_cast<void>(now_ns); }
 
     /// What the policy goes by at present, for explain().

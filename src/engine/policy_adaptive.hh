@@ -29,7 +29,7 @@ public:
     Decision on_work(const Work& work) noexcept override;
     Decision on_idle(std::uint64_t now_ns) noexcept override;
     void on_sleep(std::uint64_t now_ns) noexcept override;
-    bool yields() const noexcept override { return true; }
+    Persistence persistence() const noexcept override { return Persistence::yields; }
     PolicyFigures figures() const noexcept override { return learner_.figures(); }
 
 private:

@@ -26,7 +26,7 @@ struct Worker::Seat {
     const std::shared_ptr<SharedPollBudget> budget;
     std::unique_ptr<Policy> policy;
     QueueSettings settings;
-    bool yields = false;  // policy->yields()
+    Persistence persistence = Persistence::until_idle;  // the policy's
 
     Mode mode = Mode::notified;
     Mode wanted = Mode::notified;  // what the policy has decided; `mode` may differ for the reason in `bar`

@@ -196,7 +196,7 @@ void Worker::set(const WorkerSettings& settings) {
     command([&] {
         settings_ = settings;
         budget_ = PollBudget(settings.poll_budget_percent);
-        budget_open_ = may_spin_ = true;
+        budget_open_ = neighbours_agree_ = true;
     });
 }
 
@@ -242,7 +242,7 @@ std::optional<QueueExplanation> Worker::explain(ServedQueue& queue) {
             .policy = seat->settings.policy,
             .queue = seat->policy->figures(),
             .worker = spin_rule_.figures(),
-            .worker_decides = seat->yields,
+            .worker_decides = seat->persistence == Persistence::yields,
             .pass_ns = pass_cycles_ * ns_per_cycle_,
             .request_ns = seat->request_cycles * ns_per_cycle_,
             .kicks_avoided = counters.poll_kicks,

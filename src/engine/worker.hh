@@ -134,6 +134,7 @@ private:
     void ask_policies(std::uint64_t now_ns);
     void check_limits(std::uint64_t now_ns);
     void sleep();
+    bool may_spin() const noexcept { return budget_open_ && (neighbours_agree_ || unconditional_); }
     bool look_for_events(int timeout_ms);
     bool on_event(std::uint64_t data, std::uint64_t arrival);
     void read_clock() noexcept;
@@ -220,9 +221,10 @@ private:
     NeighbourRule neighbour_;
     ThreadScheduleReader schedule_;
     bool budget_open_ = true;
-    bool may_spin_ = true;
+    bool neighbours_agree_ = true;
     bool spin_terms_stale_ = true;  // what follows has to be found out anew
     bool all_yield_ = true;         // every polled queue that is listed leaves it to the spin rule whether to sleep
+    bool unconditional_ = false;    // one of them is polled whatever the neighbours want
     double sleep_price_ns_ = 0;     // for the one of them that minds latency most
 
     std::uint64_t settled_cpu_ns_ = 0;

@@ -203,7 +203,7 @@ void Worker::spin() {
         }
     }
     housekeeping();
-    if (in_gap_ && now_ns() >= (may_spin_ ? spin_until_ns_ : 0)) {
+    if (in_gap_ && now_ns() >= (may_spin() ? spin_until_ns_ : 0)) {
         rest();
     }
 }
@@ -213,10 +213,12 @@ void Worker::spin() {
 void Worker::begin_gap() {
     if (std::exchange(spin_terms_stale_, false)) {
         all_yield_ = true;
+        unconditional_ = false;
         sleep_price_ns_ = 0;
         for (const Seat* const seat : pass_) {
             if (seat->listed && seat->mode == Mode::polled) {
-                all_yield_ = all_yield_ && seat->yields;
+                all_yield_ = all_yield_ && seat->persistence == Persistence::yields;
+                unconditional_ = unconditional_ || seat->persistence == Persistence::unconditional;
                 sleep_price_ns_ =
                     std::max(sleep_price_ns_, options_.costs.sleep_price_ns(seat->settings.policy.prefer));
             }
@@ -235,13 +237,14 @@ void Worker::begin_gap() {
 
 /// Arms the queues that do not insist on being polled: all of them when the worker may not spin at all.
 void Worker::rest() {
+    const bool only_yielding = may_spin();
     for (std::size_t i = 0; i < pass_.size(); ++i) {
         Seat& seat = *pass_[i];
-        if (!seat.listed || seat.mode != Mode::polled || (may_spin_ && !seat.yields)) {
+        if (!seat.listed || seat.mode != Mode::polled || (only_yielding && seat.persistence != Persistence::yields)) {
             continue;
         }
         seat.policy->on_sleep(now_ns());
-        seat.bar = may_spin_ ? PollBar::none : budget_open_ ? PollBar::neighbour : PollBar::worker_budget;
+        seat.bar = only_yielding ? PollBar::none : budget_open_ ? PollBar::neighbour : PollBar::worker_budget;
         set_mode(seat, Mode::notified);
         if (seat.mode == Mode::notified) {
             arm(seat);  // if it finds work instead, the queue stays listed
@@ -291,15 +294,14 @@ void Worker::check_limits(std::uint64_t now_ns) {
     if (was_open && !budget_open_) {
         statistics_.budget_pauses.add(1);
     }
-    bool neighbours_agree = true;
+    neighbours_agree_ = true;
     if (settings_.good_neighbour) {
         if (now_ns >= neighbour_.next_look_ns()) {
             neighbour_.observe(now_ns, schedule_.read());
             statistics_.neighbour_pauses.set(neighbour_.pauses());
         }
-        neighbours_agree = neighbour_.may_spin(now_ns);
+        neighbours_agree_ = neighbour_.may_spin(now_ns);
     }
-    may_spin_ = budget_open_ && neighbours_agree;
 }
 
 /// Nothing is listed: every queue is armed, held, draining or broken, and whatever ends that makes a watched

@@ -122,7 +122,7 @@ void Worker::apply(Seat& seat, const QueueSettings& settings) {
 
     if (!same_policy) {  // it would forget what it has learned
         seat.policy = make_policy(settings.policy, options_.costs);
-        seat.yields = seat.policy->yields();
+        seat.persistence = seat.policy->persistence();
         decide(seat, seat.policy->start(to_ns(cycles()), seat.mode));
     }
 }

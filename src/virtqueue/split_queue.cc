@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "base/barrier.hh"
 #include "memory/fault_guard.hh"
-#include "virtqueue/barrier.hh"
 
 namespace sidecore::virtqueue {
 

@@ -46,7 +46,10 @@ TEST(Policy, AlwaysStaysPolledWhateverHappens) {
 TEST(Policy, OnlyAdaptiveLeavesTheWorkersSleepToTheWorker) {
     for (const PolicyKind kind : {PolicyKind::never, PolicyKind::always, PolicyKind::rate, PolicyKind::fixed,
                                   PolicyKind::grow_shrink, PolicyKind::breakeven, PolicyKind::adaptive}) {
-        EXPECT_EQ(make({.kind = kind})->yields(), kind == PolicyKind::adaptive) << to_string(kind);
+        const Persistence expected = kind == PolicyKind::adaptive ? Persistence::yields
+                                     : kind == PolicyKind::always ? Persistence::unconditional
+                                                                  : Persistence::until_idle;
+        EXPECT_EQ(make({.kind = kind})->persistence(), expected) << to_string(kind);
     }
 }
 

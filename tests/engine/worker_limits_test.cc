@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a worker may spend: budgets, moderated calls, and the accounts of CPU time.
+#include <atomic>
 #include <memory>
+#include <pthread.h>
+#include <sched.h>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -12,6 +16,40 @@
 
 namespace sidecore::engine {
 namespace {
+
+unsigned first_allowed_cpu() {
+    cpu_set_t cpus;
+    EXPECT_EQ(::sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    unsigned cpu = 0;
+    while (CPU_ISSET(cpu, &cpus) == 0) {
+        ++cpu;
+    }
+    return cpu;
+}
+
+/// A thread that wants all of one CPU.
+class Competitor {
+public:
+    explicit Competitor(unsigned cpu)
+        : thread_([this, cpu] {
+              cpu_set_t here;
+              CPU_ZERO(&here);
+              CPU_SET(cpu, &here);
+              EXPECT_EQ(::pthread_setaffinity_np(::pthread_self(), sizeof here, &here), 0);
+              while (!stop_) {
+              }
+          }) {}
+    ~Competitor() {
+        stop_ = true;
+        thread_.join();
+    }
+    Competitor(const Competitor&) = delete;
+    Competitor& operator=(const Competitor&) = delete;
+
+private:
+    std::atomic<bool> stop_{false};
+    std::thread thread_;
+};
 
 class WorkerLimits : public testing::Test {
 protected:
@@ -67,6 +105,25 @@ TEST_F(WorkerLimits, ADeviceThatMayNotPollIsNotifiedWhileOthersArePolled) {
     EXPECT_EQ(poor.queue.kicks_sent(), 1U);
     EXPECT_EQ(worker->explain(poor.queue)->bar, PollBar::device_budget);
     EXPECT_EQ(rich.statistics.mode, Mode::polled);
+}
+
+TEST_F(WorkerLimits, OthersThatWantTheCpuEndTheSpinningButForQueuesThatAreAlwaysPolled) {
+    const unsigned cpu = first_allowed_cpu();
+    ASSERT_TRUE(worker->pin(cpu));
+    worker->set({.good_neighbour = true});
+    const Competitor other(cpu);
+
+    auto& patient = attach({.policy = {.kind = PolicyKind::fixed, .poll_time_ns = 3'600'000'000'000}});
+    patient.queue.add();
+    ASSERT_TRUE(eventually([&] { return patient.statistics.armed.load(); }));
+    EXPECT_EQ(worker->explain(patient.queue)->bar, PollBar::neighbour);
+    const std::uint64_t pauses = worker->statistics().neighbour_pauses;
+    EXPECT_GE(pauses, 1U);
+
+    auto& insistent = attach(with(PolicyKind::always));
+    ASSERT_TRUE(eventually([&] { return worker->statistics().neighbour_pauses > pauses; }));
+    EXPECT_EQ(insistent.statistics.mode, Mode::polled);
+    EXPECT_EQ(insistent.statistics.to_notified.get(), 0U);
 }
 
 TEST_F(WorkerLimits, AnAdaptiveQueueLetsTheWorkerSleepAndIsServedAfter) {

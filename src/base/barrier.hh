@@ -11,7 +11,7 @@
 #endif
 #endif
 
-namespace sidecore::virtqueue {
+namespace sidecore {
 
 /// The one store-load barrier of the ring protocol: a store before it is visible to the other side before a
 /// load after it is done. x86 needs an instruction for exactly this case, which acquire and release do not
@@ -28,4 +28,4 @@ inline void store_load_barrier() noexcept {
 #endif
 }
 
-}  // namespace sidecore::virtqueue
+}  // namespace sidecore
