@@ -129,12 +129,14 @@ private:
     void found_work();
     void spin();
     void begin_gap();
+    void find_spin_terms();
+    bool may_spin() const noexcept { return budget_open_ && (neighbours_agree_ || unconditional_); }
+    bool spun_enough();
     void rest();
     void housekeeping();
     void ask_policies(std::uint64_t now_ns);
     void check_limits(std::uint64_t now_ns);
     void sleep();
-    bool may_spin() const noexcept { return budget_open_ && (neighbours_agree_ || unconditional_); }
     bool look_for_events(int timeout_ms);
     bool on_event(std::uint64_t data, std::uint64_t arrival);
     void read_clock() noexcept;

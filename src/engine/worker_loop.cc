@@ -203,36 +203,44 @@ void Worker::spin() {
         }
     }
     housekeeping();
-    if (in_gap_ && now_ns() >= (may_spin() ? spin_until_ns_ : 0)) {
+    if (in_gap_ && spun_enough()) {
         rest();
     }
 }
 
-/// Nothing is left to do as of now_. If all that keeps the worker awake are queues whose policy yields, the spin rule says until
-/// when to look on; else the others do, by leaving their mode.
+/// Nothing is left to do as of now_.
 void Worker::begin_gap() {
-    if (std::exchange(spin_terms_stale_, false)) {
-        all_yield_ = true;
-        unconditional_ = false;
-        sleep_price_ns_ = 0;
-        for (const Seat* const seat : pass_) {
-            if (seat->listed && seat->mode == Mode::polled) {
-                all_yield_ = all_yield_ && seat->persistence == Persistence::yields;
-                unconditional_ = unconditional_ || seat->persistence == Persistence::unconditional;
-                sleep_price_ns_ =
-                    std::max(sleep_price_ns_, options_.costs.sleep_price_ns(seat->settings.policy.prefer));
-            }
-        }
-        if (sleep_price_ns_ == 0) {
-            sleep_price_ns_ = options_.costs.sleep_price_ns(Prefer::balanced);
-        }
-    }
+    find_spin_terms();
     in_gap_ = true;
     found_after_sleep_ = false;
     spin_until_ns_ = spin_rule_.begin(now_ns(), sleep_price_ns_);
-    if (!all_yield_) {
-        spin_until_ns_ = forever_ns;
+}
+
+/// Whose wishes count while nothing is to be done: those of the queues that keep the worker awake now.
+void Worker::find_spin_terms() {
+    if (!std::exchange(spin_terms_stale_, false)) {
+        return;
     }
+    all_yield_ = true;
+    unconditional_ = false;
+    sleep_price_ns_ = 0;
+    for (const Seat* const seat : pass_) {
+        if (seat->listed && seat->mode == Mode::polled) {
+            all_yield_ = all_yield_ && seat->persistence == Persistence::yields;
+            unconditional_ = unconditional_ || seat->persistence == Persistence::unconditional;
+            sleep_price_ns_ = std::max(sleep_price_ns_, options_.costs.sleep_price_ns(seat->settings.policy.prefer));
+        }
+    }
+    if (sleep_price_ns_ == 0) {
+        sleep_price_ns_ = options_.costs.sleep_price_ns(Prefer::balanced);
+    }
+}
+
+/// Whether the worker has looked on for long enough. If all that keeps it awake are queues whose policy yields, the spin rule has said
+/// for how long; else the others end it, by leaving their mode.
+bool Worker::spun_enough() {
+    find_spin_terms();
+    return !may_spin() || (all_yield_ && now_ns() >= spin_until_ns_);
 }
 
 /// Arms the queues that do not insist on being polled: all of them when the worker may not spin at all.

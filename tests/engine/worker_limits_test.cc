@@ -115,10 +115,9 @@ TEST_F(WorkerLimits, OthersThatWantTheCpuEndTheSpinningButForQueuesThatAreAlways
 
     auto& patient = attach({.policy = {.kind = PolicyKind::fixed, .poll_time_ns = 3'600'000'000'000}});
     patient.queue.add();
-    ASSERT_TRUE(eventually([&] { return patient.statistics.armed.load(); }));
-    EXPECT_EQ(worker->explain(patient.queue)->bar, PollBar::neighbour);
+    ASSERT_TRUE(eventually([&] { return worker->explain(patient.queue)->bar == PollBar::neighbour; }));
+    EXPECT_TRUE(patient.statistics.armed.load());
     const std::uint64_t pauses = worker->statistics().neighbour_pauses;
-    EXPECT_GE(pauses, 1U);
 
     auto& insistent = attach(with(PolicyKind::always));
     ASSERT_TRUE(eventually([&] { return worker->statistics().neighbour_pauses > pauses; }));
