@@ -58,14 +58,18 @@ if(SIDECORE_SANITIZE)
 endif()
 
 # sidecore_library(folder SOURCES a.cc b.cc DEPENDS base memory LINK extra::lib)
-# The library of src/<folder>, called sidecore_<folder>.
+# The library of src/<folder>, called sidecore_<folder>. COLD: only people wait for it, so that a sanitizer build, where its heavy
+# templates take longest, does without optimisation, and no fuzzer goes there.
 function(sidecore_library folder)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "COLD" "" "SOURCES;DEPENDS;LINK" ${ARGN})
   list(TRANSFORM ARG_DEPENDS PREPEND sidecore_)
   if(ARG_SOURCES)
     add_library(sidecore_${folder} STATIC ${ARG_SOURCES})
     target_link_libraries(sidecore_${folder} PUBLIC sidecore_options ${ARG_DEPENDS} ${ARG_LINK})
-    if(SIDECORE_FUZZ)
+    if(ARG_COLD AND SIDECORE_SANITIZE)
+      target_compile_options(sidecore_${folder} PRIVATE -O0)
+    endif()
+    if(SIDECORE_FUZZ AND NOT ARG_COLD)
       # Every library tells the fuzzers where they have been.
       target_compile_options(sidecore_${folder} PRIVATE -fsanitize=fuzzer-no-link)
     endif()

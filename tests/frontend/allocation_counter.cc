@@ -4,11 +4,27 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/barrier.hh"
+
 namespace {
 
 thread_local std::size_t allocations = 0;
 
 }  // namespace
+
+#if defined(SIDECORE_THREAD_SANITIZER)
+
+// Its runtime has the operators itself, and a hook for this.
+#include <sanitizer/allocator_interface.h>
+
+namespace {
+
+[[maybe_unused]] const int hooks = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, std::size_t) { ++allocations; }, [](const volatile void*) {});
+
+}  // namespace
+
+#else
 
 void* operator new(std::size_t size) {
     ++allocations;
@@ -25,6 +41,8 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, std::size_t) noexcept {
     std::free(memory);
 }
+
+#endif
 
 namespace sidecore::frontend::test {
 

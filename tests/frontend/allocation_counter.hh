@@ -5,7 +5,7 @@
 
 namespace sidecore::frontend::test {
 
-/// How often the calling thread has used operator new, in the program that this is linked into.
+/// How often the calling thread has allocated memory, in the program that this is linked into.
 std::size_t allocations_in_this_thread() noexcept;
 
 }  // namespace sidecore::frontend::test
