@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev demo test bench lint format fuzz coverage install clean
+.PHONY: help setup build dev demo test model bench lint format fuzz coverage install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ demo: build ## boot a real guest on the daemon and compare polling off and on
 
 test: setup ## everything that CI runs; "tools/test --help" has its parts
 	@tools/test
+
+model: setup ## model-check the switch protocol; tests/model/README.md
+	@tests/model/run
 
 bench: build ## measure; results in build/bench
 	@bench/run
