@@ -16,7 +16,8 @@ namespace sidecore::engine {
 /// Thread: post() from any thread; the rest from the one that owns the mailbox.
 /// No lost wake-up: post() puts the command in, then makes wake_fd() readable (level-triggered); the owner
 /// clears wake_fd() before it takes the commands, so a command that it does not see leaves the descriptor
-/// readable.
+/// readable. The other way round, a command may be taken before it is signalled: whoever finds wake_fd() readable clears it, or it
+/// would stay so.
 class Mailbox {
 public:
     using Command = std::function<void()>;
@@ -28,6 +29,9 @@ public:
 
     /// One load: whether there is something to take.
     bool pending() const noexcept { return pending_.load(std::memory_order_relaxed); }
+
+    /// After wake_fd() was found readable: whatever it was signalled for is seen by pending() from now on.
+    void clear() noexcept { drain_eventfd(wake_.get()); }
 
     /// Everything posted so far.
     std::vector<Command> take();

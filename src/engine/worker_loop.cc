@@ -362,7 +362,8 @@ bool Worker::look_for_events(int timeout_ms) {
 
 bool Worker::on_event(std::uint64_t data, std::uint64_t arrival) {
     if (data == Seat::mailbox_event) {
-        return false;  // run() looks at the mailbox first thing
+        mailbox_.clear();  // a command that was taken before it was signalled would keep us awake otherwise
+        return false;      // run() looks at the mailbox first thing
     }
     Seat& seat = *reinterpret_cast<Seat*>(data & ~Seat::completion_bit);  // NOLINT(performance-no-int-to-ptr)
     ++seat.wakes;

@@ -206,6 +206,7 @@ Result<void> Worker::take_in(std::unique_ptr<Seat>& seat) {
         place.held = false;
         set_mode(place, Mode::polled);
     }
+    place.queue->disarm();  // a new ring asks for kicks until it is told otherwise
     list(place);
     return {};
 }

@@ -118,6 +118,22 @@ TEST_F(Polling, SettingsOfOneQueueAreItsOwn) {
     EXPECT_GT(live.counters(1).poll_requests, 0U);
 }
 
+/// In both forms of suppression: a new ring asks for kicks, and only the flag form has to be told otherwise.
+TEST_F(Polling, AQueueThatIsPolledFromTheStartIsNotKicked) {
+    live.set_all(with_policy(PolicyKind::always));
+    for (const bool event_index : {true, false}) {
+        BlkDriver::Options options;
+        if (!event_index) {
+            options.wishes.features &= ~frontend::feature_mask(frontend::feature_event_index);
+        }
+        auto driver = live.start(options);
+        for (int i = 0; i < 100; ++i) {
+            must(driver.flush());
+        }
+        EXPECT_EQ(driver.queue().statistics().kicks_sent, 0U) << event_index;
+    }
+}
+
 TEST_F(Polling, SettingsMadeWhileNobodyIsThereHoldForTheNext) {
     live.endpoint().set_queue(1, with_policy(PolicyKind::always));
     EXPECT_EQ(worker->statistics().polled_queues, 0U);

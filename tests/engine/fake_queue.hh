@@ -161,7 +161,7 @@ private:
     std::atomic<std::uint64_t> calls_{0};
     std::atomic<std::uint32_t> available_{0};
     std::atomic<std::uint32_t> finished_{0};
-    std::atomic<bool> wants_kicks_{false};
+    std::atomic<bool> wants_kicks_{true};  // as a ring that nobody has touched yet
     std::atomic<std::uint64_t> served_{0};
     std::atomic<std::uint64_t> completed_{0};
     std::atomic<std::uint64_t> turns_{0};

@@ -80,7 +80,7 @@ TEST_P(WorkerMove, AThousandMovesDuringUseLoseNothing) {
     ASSERT_TRUE(a->attach(queue, {settings(), &statistics}));
     std::atomic<bool> stop{false};
     std::uint64_t added = 0;
-    bool stalled = false;
+    std::atomic<bool> stalled{false};
     std::thread driver([&] {
         while (!stop && !stalled) {
             queue.add();

@@ -95,10 +95,31 @@ private:
 TEST_F(WorkerTest, ServesWhatWasAvailableBeforeItCame) {
     auto queue = std::make_unique<FakeQueue>();
     QueueStatistics statistics;
-    queue->add(3);  // without a kick: nobody had asked for one
+    queue->add(3);
     ASSERT_TRUE(worker->attach(*queue, {with(PolicyKind::never), &statistics}));
     EXPECT_TRUE(eventually([&] { return queue->completed() == 3; }));
     worker->detach(*queue);
+}
+
+TEST_F(WorkerTest, AQueueThatIsPolledFromTheStartIsNeverKicked) {
+    auto& a = attach(with(PolicyKind::always));
+    for (std::uint64_t i = 1; i <= 100; ++i) {
+        a.queue.add();
+        ASSERT_TRUE(eventually([&] { return a.queue.completed() == i; }));
+    }
+    EXPECT_EQ(a.queue.kicks_sent(), 0U);
+}
+
+TEST_F(WorkerTest, CommandsThatFoundItAwakeDoNotKeepItFromSleepingAfterwards) {
+    auto& a = attach(with(PolicyKind::never));
+    for (int round = 0; round < 200; ++round) {
+        worker->set_queue(a.queue, with(PolicyKind::always));
+        worker->set_queue(a.queue, with(PolicyKind::never));
+        ASSERT_TRUE(eventually([&] { return a.snapshot().armed; }));
+        const std::uint64_t before = worker->statistics().loops;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        ASSERT_LE(worker->statistics().loops - before, 10U) << "a look at the last command, and then nothing";
+    }
 }
 
 TEST_F(WorkerTest, ANotifiedQueueIsArmedWhenIdleAndServedWhenItKicks) {
