@@ -3,9 +3,10 @@
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
+SWITCHES ?= 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev demo test model bench lint format fuzz coverage install clean
+.PHONY: help setup build dev demo test model bench lint format fuzz soak coverage install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +40,10 @@ format: setup ## rewrite the sources as .clang-format wants them
 
 fuzz: setup ## every fuzzer for FUZZ_SECONDS (60)
 	@tools/test --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+soak: setup ## SWITCHES (10^9) mode switches with a racing driver, none of which may lose a wake-up; hours
+	@tools/build dev soak_test
+	@SIDECORE_SWITCHES=$(SWITCHES) build/dev/tests/soak/soak_test
 
 coverage: setup ## line coverage of the unit tests, in build/coverage/report
 	@tools/coverage
