@@ -31,21 +31,11 @@ void print_text(std::string_view text) {
     std::fflush(stdout);
 }
 
-Result<control::PolicyInfo> parse_policy(std::string_view body) {
-    SIDECORE_TRY_ASSIGN(const control::Value value, control::parse_json(body, "reply"));
-    control::Problems problems;
-    control::PolicyInfo policy = control::read_policy_info(value, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(control::to_error(problems));
-    }
-    return policy;
-}
-
 }  // namespace
 
-template <typename T>
-Result<void> Commands::print(const Result<std::string>& body, Result<T> (*parse)(std::string_view),
-                             std::string (*render)(const T&)) {
+/// What `parse` makes of the body, as `render` shows it.
+template <typename Parse, typename Render>
+Result<void> Commands::print(const Result<std::string>& body, Parse parse, Render render) {
     if (!body) {
         return tl::unexpected(body.error());
     }
@@ -53,7 +43,7 @@ Result<void> Commands::print(const Result<std::string>& body, Result<T> (*parse)
         print_text(*body);
         return {};
     }
-    SIDECORE_TRY_ASSIGN(const T content, parse(*body));
+    SIDECORE_TRY_ASSIGN(const auto content, parse(*body));
     print_text(render(content));
     return {};
 }
@@ -116,16 +106,16 @@ Result<void> Commands::version() {
     return {};
 }
 
-Result<void> Commands::set(const control::Json& policy, const std::optional<std::string>& device,
-                           std::optional<std::uint32_t> queue) {
+Result<void> Commands::set(const control::Json& change, const control::SettingsTarget& target) {
     std::string path = "/v1";
-    if (device) {
-        SIDECORE_TRY_ASSIGN(path, device_path(*device));
+    if (target.device) {
+        SIDECORE_TRY_ASSIGN(path, device_path(*target.device));
     }
-    if (queue) {
-        path += fmt::format("/queues/{}", *queue);
+    if (target.queue) {
+        path += fmt::format("/queues/{}", *target.queue);
     }
-    return print(client_.request("PATCH", path + "/policy", control::to_text(policy)), parse_policy, render_policy);
+    const auto parse = [level = target.level()](std::string_view body) { return control::parse_settings(body, level); };
+    return print(client_.request("PATCH", path + "/settings", control::to_text(change)), parse, render_settings);
 }
 
 Result<void> Commands::stats(const std::optional<std::string>& device, std::optional<double> interval_s,

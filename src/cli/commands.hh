@@ -9,6 +9,7 @@
 #include "base/error.hh"
 #include "cli/requests.hh"
 #include "control/http_client.hh"
+#include "control/service.hh"
 
 namespace sidecore::cli {
 
@@ -29,17 +30,14 @@ public:
     Result<void> workers();
     Result<void> version();
 
-    /// For the daemon, a device, or one of its queues.
-    Result<void> set(const control::Json& policy, const std::optional<std::string>& device,
-                     std::optional<std::uint32_t> queue);
+    Result<void> set(const control::Json& change, const control::SettingsTarget& target);
 
     /// Totals, or, every `interval_s`, what has happened since; `count` times, for ever if it is 0.
     Result<void> stats(const std::optional<std::string>& device, std::optional<double> interval_s, std::uint64_t count);
 
 private:
-    template <typename T>
-    Result<void> print(const Result<std::string>& body, Result<T> (*parse)(std::string_view),
-                       std::string (*render)(const T&));
+    template <typename Parse, typename Render>
+    Result<void> print(const Result<std::string>& body, Parse parse, Render render);
     Result<void> watch(const std::string& path, double interval_s, std::uint64_t count);
 
     control::HttpClient client_;

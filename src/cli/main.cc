@@ -43,9 +43,9 @@ struct Arguments {
     std::vector<std::string> names;
     std::string size;
     bool counters = false;
-    std::vector<std::string> policy_words;
-    std::optional<std::string> device;
-    std::optional<std::uint32_t> queue;
+    std::vector<std::string> setting_words;
+    control::SettingsTarget target;     // set
+    std::optional<std::string> device;  // stats
     std::optional<double> interval_s;
     std::uint64_t count = 0;
 };
@@ -92,7 +92,7 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
     CLI::App* command = app.add_subcommand("add", "Add a device");
     AddArguments& add = arguments.add;
     command->add_option("NAME", add.name, "Name of the device");
-    command->add_option("SETTING", add.policy_words, "Its policy, as for `set`");
+    command->add_option("SETTING", add.setting_words, "Its settings, as for `set`");
     command->add_option("--from", arguments.add_from, "Read the whole device as JSON from a file, - for standard input")
         ->type_name("FILE");
     const auto text = [command](const char* option, std::string& value, const char* type, const char* help) {
@@ -125,18 +125,19 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
 }
 
 void declare_set(CLI::App& app, Arguments& arguments, Action& action) {
-    CLI::App* command =
-        app.add_subcommand("set",
-                           "Change the policy of the daemon, a device or a queue:\n"
-                           "policy=never|always|rate  poll_start_rate=N  poll_stop_idle=TIME  tick=TIME\n"
-                           "KEY=inherit gives a setting back to the level above");
-    command->add_option("SETTING", arguments.policy_words, "KEY=VALUE")->required();
-    CLI::Option* device = command->add_option("--device", arguments.device, "Of this device")->type_name("NAME");
-    command->add_option("--queue", arguments.queue, "Of this queue of the device")->type_name("N")->needs(device);
+    CLI::App* command = app.add_subcommand(
+        "set",
+        fmt::format("Change settings of the daemon, a device or a queue: KEY=VALUE, or KEY=inherit to give one back "
+                    "to the level above. KEY is one of {}",
+                    setting_words()));
+    control::SettingsTarget& target = arguments.target;
+    command->add_option("SETTING", arguments.setting_words, "KEY=VALUE")->required();
+    CLI::Option* device = command->add_option("--device", target.device, "Of this device")->type_name("NAME");
+    command->add_option("--queue", target.queue, "Of this queue of the device")->type_name("N")->needs(device);
     command->callback([&arguments, &action] {
-        control::Json policy = or_usage_error(policy_from_words(arguments.policy_words));
-        action = [&arguments, policy = std::move(policy)](Commands& commands) {
-            return commands.set(policy, arguments.device, arguments.queue);
+        control::Json change = or_usage_error(settings_from_words(arguments.setting_words));
+        action = [&arguments, change = std::move(change)](Commands& commands) {
+            return commands.set(change, arguments.target);
         };
     });
 }

@@ -49,16 +49,23 @@ std::string glance(std::uint64_t duration_ns) {
     return fmt::format("{:.0f} d", duration_s / day_s);
 }
 
-template <typename T>
-std::string sourced(const T& value, control::PolicySource source) {
-    return fmt::format("{} ({})", value, control::to_string(source));
-}
-
-std::vector<std::string> policy_cells(const control::PolicyInfo& policy) {
-    return {sourced(policy.kind.value, policy.kind.source),
-            sourced(policy.poll_start_rate.value, policy.poll_start_rate.source),
-            sourced(control::format_duration(policy.poll_stop_idle_ns.value), policy.poll_stop_idle_ns.source),
-            sourced(control::format_duration(policy.tick_ns.value), policy.tick_ns.source)};
+/// A row per setting, a column per bearer of settings: each value with who said so.
+std::string settings_table(const std::vector<std::pair<std::string, const control::Settings*>>& bearers) {
+    std::vector<Table::Column> columns{{"SETTING"}};
+    for (const auto& [title, settings] : bearers) {
+        columns.push_back({title});
+    }
+    Table table(std::move(columns));
+    for (const auto& [setting, ignored] : bearers.front().second->all()) {
+        std::vector<std::string> cells{std::string(control::describe(setting).word)};
+        for (const auto& [title, settings] : bearers) {
+            const control::Settings::Sourced& sourced = settings->at(setting);
+            cells.push_back(
+                fmt::format("{} ({})", control::display(setting, sourced.value), to_string(sourced.source)));
+        }
+        table.add(std::move(cells));
+    }
+    return table.text();
 }
 
 std::string_view state_of(const QueueInfo& queue) {
@@ -139,15 +146,13 @@ WorkerInfo worker_before(const Statistics& before, std::string_view name) {
 
 }  // namespace
 
-std::string render_policy(const control::PolicyInfo& policy) {
-    Table table({{"POLICY"}, {"POLL_START_RATE"}, {"POLL_STOP_IDLE"}, {"TICK"}});
-    table.add(policy_cells(policy));
-    return table.text();
+std::string render_settings(const control::Settings& settings) {
+    return settings_table({{"VALUE", &settings}});
 }
 
 std::string render_daemon(const control::DaemonInfo& daemon) {
     return fmt::format("sidecored {}, process {}, up for {}\n\n{}", printable(daemon.version), daemon.process_id,
-                       glance(daemon.uptime_ns), render_policy(daemon.policy));
+                       glance(daemon.uptime_ns), render_settings(daemon.settings));
 }
 
 std::string render_devices(const std::vector<DeviceInfo>& devices) {
@@ -165,8 +170,8 @@ std::string render_devices(const std::vector<DeviceInfo>& devices) {
         table.add({device.name, device.type, device.state, control::format_size(device.capacity_bytes),
                    std::to_string(device.queues.size()),
                    std::to_string(std::ranges::count_if(device.queues, is_polled)),
-                   fmt::format("{}", fmt::join(workers_of(device), ",")), device.policy.kind.value, device.socket,
-                   device.storage_description});
+                   fmt::format("{}", fmt::join(workers_of(device), ",")), device.settings.text(control::Setting::kind),
+                   device.socket, device.storage_description});
     }
     return table.text();
 }
@@ -193,22 +198,16 @@ std::string render_device(const DeviceInfo& device) {
 
     Table queues(
         {{"QUEUE", right}, {"RING", right}, {"WORKER"}, {"MODE"}, {"SINCE", right}, {"STATE"}, {"REQUESTS", right}});
-    Table policies({{"POLICY OF"}, {"KIND"}, {"POLL_START_RATE"}, {"POLL_STOP_IDLE"}, {"TICK"}});
-    const auto add_policy = [&policies](std::string of, const control::PolicyInfo& policy) {
-        std::vector<std::string> cells = policy_cells(policy);
-        cells.insert(cells.begin(), std::move(of));
-        policies.add(std::move(cells));
-    };
-    add_policy("device", device.policy);
+    std::vector<std::pair<std::string, const control::Settings*>> bearers{{"DEVICE", &device.settings}};
     for (const QueueInfo& queue : device.queues) {
         queues.add({std::to_string(queue.index), std::to_string(queue.size), queue.worker,
                     queue.attached ? queue.mode : "-", queue.attached ? glance(queue.mode_age_ns) : "-",
                     std::string(state_of(queue)), std::to_string(requests_of(queue.counters))});
-        if (queue.policy != device.policy) {
-            add_policy(fmt::format("queue {}", queue.index), queue.policy);
+        if (queue.settings != device.settings) {
+            bearers.emplace_back(fmt::format("QUEUE {}", queue.index), &queue.settings);
         }
     }
-    return fmt::format("{}\n{}\n{}", text, policies.text(), queues.text());
+    return fmt::format("{}\n{}\n{}", text, settings_table(bearers), queues.text());
 }
 
 std::string render_counters(const DeviceInfo& device) {

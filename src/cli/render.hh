@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "control/info.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 
 namespace sidecore::cli {
 
@@ -15,7 +15,7 @@ std::string render_daemon(const control::DaemonInfo& daemon);
 std::string render_devices(const std::vector<control::DeviceInfo>& devices);
 std::string render_device(const control::DeviceInfo& device);
 std::string render_workers(const std::vector<control::WorkerInfo>& workers);
-std::string render_policy(const control::PolicyInfo& policy);
+std::string render_settings(const control::Settings& settings);
 
 /// Every counter of every queue.
 std::string render_counters(const control::DeviceInfo& device);

@@ -14,9 +14,12 @@ namespace sidecore::cli {
 // From words on a command line to the bodies of requests. What is wrong with a value is the daemon's to say; here it is
 // only put in its place.
 
-/// "policy=rate", "poll_start_rate=8", "poll_stop_idle=3s", "tick=inherit" → {"kind": "rate", …, "tick": null}.
-/// Refused: words without '=', unknown or repeated keys, a poll_start_rate that is no number.
-Result<control::Json> policy_from_words(const std::vector<std::string>& words);
+/// "policy=rate", "poll_start_rate=8", "tick=inherit" → {"policy": {"kind": "rate", "poll_start_rate": 8, "tick": null}}.
+/// Refused: words without '=', unknown or repeated keys, numbers that are none.
+Result<control::Json> settings_from_words(const std::vector<std::string>& words);
+
+/// Names of all settings on the command line, for help: "policy, prefer, …".
+std::string setting_words();
 
 struct AddArguments {
     std::string name;
@@ -36,7 +39,7 @@ struct AddArguments {
     std::optional<std::uint64_t> queues;
     std::string worker;
     std::optional<std::uint64_t> turn_budget;
-    std::vector<std::string> policy_words;
+    std::vector<std::string> setting_words;
 };
 
 /// The body of POST /v1/devices. Relative paths start in the current directory.

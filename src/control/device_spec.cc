@@ -99,9 +99,7 @@ std::vector<QueueSpec> read_queues(TableReader& device, std::uint16_t queues, Pr
         if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
             queue.worker = std::move(worker);
         }
-        if (const Value* policy = reader.table("policy")) {
-            queue.policy = read_policy_overrides(*policy, problems);
-        }
+        queue.settings = read_setting_values(reader, Level::queue, problems);
         reader.finish();
         result.push_back(std::move(queue));
     }
@@ -187,9 +185,7 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     if (const Value* storage = reader.table("storage")) {
         spec.storage = read_storage(*storage, problems);
     }
-    if (const Value* policy = reader.table("policy")) {
-        spec.policy = read_policy_overrides(*policy, problems);
-    }
+    spec.settings = read_setting_values(reader, Level::device, problems);
     // With a wrong number of queues any index is possible: one mistake, one message.
     const bool queues_wrong = reader.find("queues") != nullptr && !queues;
     spec.queue_specs = read_queues(reader, queues_wrong ? DeviceSpec::max_queues : spec.queues, problems);
@@ -260,17 +256,13 @@ Json to_json(const DeviceSpec& spec) {
         json["turn_budget"] = *spec.turn_budget;
     }
     json["storage"] = storage_to_json(spec.storage);
-    if (!spec.policy.empty()) {
-        json["policy"] = to_json(spec.policy);
-    }
+    add_to_json(json, spec.settings);
     for (const QueueSpec& queue : spec.queue_specs) {
         Json element = {{"index", queue.index}};
         if (queue.worker) {
             element["worker"] = *queue.worker;
         }
-        if (!queue.policy.empty()) {
-            element["policy"] = to_json(queue.policy);
-        }
+        add_to_json(element, queue.settings);
         json["queue"].push_back(std::move(element));
     }
     return json;

@@ -68,11 +68,7 @@ public:
         }
         return value;
     }
-    PolicyInfo policy() {
-        reader_.require("policy");
-        const Value* table = reader_.table("policy");
-        return table != nullptr ? read_policy_info(*table, problems_) : PolicyInfo{};
-    }
+    Settings settings(Level level) { return read_settings(reader_, level, problems_); }
     Counters counters() {
         reader_.require("counters");
         Counters counters;
@@ -116,7 +112,7 @@ QueueInfo read_queue(const Value& table, Problems& problems) {
     queue.held = reader.boolean("held");
     queue.armed = reader.boolean("armed");
     queue.broken = reader.boolean("broken");
-    queue.policy = reader.policy();
+    queue.settings = reader.settings(Level::queue);
     queue.counters = reader.counters();
     return queue;
 }
@@ -139,7 +135,7 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     device.features = reader.hexadecimal("features");
     device.turn_budget =
         static_cast<std::uint32_t>(reader.integer("turn_budget", std::numeric_limits<std::uint32_t>::max()));
-    device.policy = reader.policy();
+    device.settings = reader.settings(Level::device);
     device.queues = reader.list("queues", read_queue);
     return device;
 }
@@ -184,7 +180,7 @@ DaemonInfo read_daemon(const Value& table, Problems& problems) {
     daemon.version = reader.text("version");
     daemon.process_id = static_cast<std::int64_t>(reader.integer("process_id", max_id));
     daemon.uptime_ns = reader.integer("uptime_ns");
-    daemon.policy = reader.policy();
+    daemon.settings = reader.settings(Level::daemon);
     return daemon;
 }
 
@@ -228,24 +224,19 @@ std::uint64_t counter(const Counters& counters, std::string_view name) noexcept 
 }
 
 Json to_json(const QueueInfo& queue) {
-    return {
-        {"index", queue.index},
-        {"size", queue.size},
-        {"worker", queue.worker},
-        {"attached", queue.attached},
-        {"mode", queue.mode},
-        {"mode_age_ns", queue.mode_age_ns},
-        {"listed", queue.listed},
-        {"held", queue.held},
-        {"armed", queue.armed},
+    Json json = {
+        {"index", queue.index},       {"size", queue.size}, {"worker", queue.worker},
+        {"attached", queue.attached}, {"mode", queue.mode}, {"mode_age_ns", queue.mode_age_ns},
+        {"listed", queue.listed},     {"held", queue.held}, {"armed", queue.armed},
         {"broken", queue.broken},
-        {"policy", to_json(queue.policy)},
-        {"counters", counters_to_json(queue.counters)},
     };
+    add_to_json(json, queue.settings);
+    json["counters"] = counters_to_json(queue.counters);
+    return json;
 }
 
 Json to_json(const DeviceInfo& device) {
-    return {
+    Json json = {
         {"name", device.name},
         {"type", device.type},
         {"state", device.state},
@@ -260,9 +251,10 @@ Json to_json(const DeviceInfo& device) {
         {"storage_description", device.storage_description},
         {"features", fmt::format("{:#x}", device.features)},
         {"turn_budget", device.turn_budget},
-        {"policy", to_json(device.policy)},
-        {"queues", list_to_json(device.queues)},
     };
+    add_to_json(json, device.settings);
+    json["queues"] = list_to_json(device.queues);
+    return json;
 }
 
 Json to_json(const std::vector<DeviceInfo>& devices) {
@@ -292,12 +284,13 @@ Json to_json(const Statistics& statistics) {
 }
 
 Json to_json(const DaemonInfo& daemon) {
-    return {
+    Json json = {
         {"version", daemon.version},
         {"process_id", daemon.process_id},
         {"uptime_ns", daemon.uptime_ns},
-        {"policy", to_json(daemon.policy)},
     };
+    add_to_json(json, daemon.settings);
+    return json;
 }
 
 Result<DeviceInfo> parse_device_info(std::string_view body) {

@@ -10,7 +10,7 @@
 
 #include "base/error.hh"
 #include "control/json.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 
 namespace sidecore::control {
 
@@ -34,7 +34,7 @@ struct QueueInfo {
     bool held = false;              ///< the device cannot take more now
     bool armed = false;             ///< kicks are asked for
     bool broken = false;            ///< the driver broke the rules; no more turns until a reset
-    PolicyInfo policy;
+    Settings settings;
     Counters counters;
 
     friend bool operator==(const QueueInfo&, const QueueInfo&) = default;
@@ -55,7 +55,7 @@ struct DeviceInfo {
     std::string storage_description;  ///< for people
     std::uint64_t features = 0;       ///< virtio features that the driver has accepted; JSON: hexadecimal string
     std::uint32_t turn_budget = 0;    ///< requests that one turn of a queue may take
-    PolicyInfo policy;
+    Settings settings;
     std::vector<QueueInfo> queues;
 
     friend bool operator==(const DeviceInfo&, const DeviceInfo&) = default;
@@ -88,7 +88,7 @@ struct DaemonInfo {
     std::string version;
     std::int64_t process_id = 0;
     std::uint64_t uptime_ns = 0;
-    PolicyInfo policy;
+    Settings settings;
 
     friend bool operator==(const DaemonInfo&, const DaemonInfo&) = default;
 };

@@ -10,16 +10,17 @@
 #include "base/error.hh"
 #include "control/device_spec.hh"
 #include "control/info.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 
 namespace sidecore::control {
 
-/// Whose policy to change: the queue's, or without a queue the device's, or without either the daemon's.
-struct PolicyTarget {
+/// Whose settings to change: the queue's, or without a queue the device's, or without either the daemon's.
+struct SettingsTarget {
     std::optional<std::string> device;
     std::optional<std::uint16_t> queue;  ///< only with a device
 
-    friend bool operator==(const PolicyTarget&, const PolicyTarget&) = default;
+    Level level() const noexcept { return queue ? Level::queue : device ? Level::device : Level::daemon; }
+    friend bool operator==(const SettingsTarget&, const SettingsTarget&) = default;
 };
 
 /// All that can be asked of a running daemon. The daemon implements it; the control server and tests use it.
@@ -49,8 +50,8 @@ public:
 
     virtual Result<DeviceInfo> resize_device(std::string_view name, const ResizeRequest& request) = 0;
 
-    /// Takes effect on running queues before it returns. The target's policy afterwards.
-    virtual Result<PolicyInfo> change_policy(const PolicyTarget& target, const PolicyChange& change) = 0;
+    /// Takes effect on running queues before it returns. The target's settings afterwards.
+    virtual Result<Settings> change_settings(const SettingsTarget& target, const SettingsChange& change) = 0;
 };
 
 }  // namespace sidecore::control

@@ -117,9 +117,7 @@ Config read_config(const Value& root, Problems& problems) {
     if (const Value* daemon = reader.table("daemon")) {
         read_daemon(*daemon, config, problems);
     }
-    if (const Value* policy = reader.table("policy")) {
-        config.policy = control::read_policy_overrides(*policy, problems);
-    }
+    config.settings = control::read_setting_values(reader, control::Level::daemon, problems);
 
     Unique worker_names("the worker name", problems);
     for (const Value& table : reader.array("worker")) {

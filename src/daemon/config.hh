@@ -11,7 +11,7 @@
 #include <tl/expected.hpp>
 
 #include "control/device_spec.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 #include "control/value.hh"
 
 namespace sidecore::daemon {
@@ -32,7 +32,7 @@ struct Config {
     std::uint32_t control_socket_permissions = default_socket_permissions;  ///< 0 to 0777
     std::string control_socket_group;                                       ///< empty: as the daemon's
     std::optional<spdlog::level::level_enum> log_level;
-    control::PolicyOverrides policy;  ///< the daemon's own
+    control::SettingValues settings;  ///< the daemon's own
     std::vector<WorkerSpec> workers;  ///< never empty: without [[worker]] one, not pinned
     std::vector<control::DeviceSpec> devices;
 };

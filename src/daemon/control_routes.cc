@@ -58,27 +58,27 @@ ControlReply resize_device(Service& service, const Names& names, std::string_vie
     return request ? reply(service.resize_device(names[0], *request)) : error_reply(request.error());
 }
 
-ControlReply change_policy(Service& service, const control::PolicyTarget& target, std::string_view body) {
-    const auto change = control::parse_policy_change(body);
-    return change ? reply(service.change_policy(target, *change)) : error_reply(change.error());
+ControlReply change_settings(Service& service, const control::SettingsTarget& target, std::string_view body) {
+    const auto change = control::parse_settings_change(body, target.level());
+    return change ? reply(service.change_settings(target, *change)) : error_reply(change.error());
 }
 
-ControlReply change_daemon_policy(Service& service, const Names& /*names*/, std::string_view body) {
-    return change_policy(service, {}, body);
+ControlReply change_daemon_settings(Service& service, const Names& /*names*/, std::string_view body) {
+    return change_settings(service, {}, body);
 }
 
-ControlReply change_device_policy(Service& service, const Names& names, std::string_view body) {
-    return change_policy(service, {std::string(names[0]), std::nullopt}, body);
+ControlReply change_device_settings(Service& service, const Names& names, std::string_view body) {
+    return change_settings(service, {std::string(names[0]), std::nullopt}, body);
 }
 
-ControlReply change_queue_policy(Service& service, const Names& names, std::string_view body) {
+ControlReply change_queue_settings(Service& service, const Names& names, std::string_view body) {
     std::uint16_t queue = 0;
     const char* end = names[1].data() + names[1].size();
     const auto [rest, error] = std::from_chars(names[1].data(), end, queue);
     if (error != std::errc{} || rest != end) {
         return error_reply({ErrorKind::not_found, fmt::format("\"{}\" is no number of a queue", names[1]), 0});
     }
-    return change_policy(service, {std::string(names[0]), queue}, body);
+    return change_settings(service, {std::string(names[0]), queue}, body);
 }
 
 ControlReply list_workers(Service& service, const Names& /*names*/, std::string_view /*body*/) {
@@ -106,14 +106,14 @@ struct Route {
 constexpr std::array<Route, 13> routes{{
     {"GET", "/v1/version", show_version},
     {"GET", "/v1/daemon", show_daemon},
-    {"PATCH", "/v1/policy", change_daemon_policy},
+    {"PATCH", "/v1/settings", change_daemon_settings},
     {"GET", "/v1/devices", list_devices},
     {"POST", "/v1/devices", add_device},
     {"GET", "/v1/devices/*", show_device},
     {"DELETE", "/v1/devices/*", remove_device},
     {"POST", "/v1/devices/*/resize", resize_device},
-    {"PATCH", "/v1/devices/*/policy", change_device_policy},
-    {"PATCH", "/v1/devices/*/queues/*/policy", change_queue_policy},
+    {"PATCH", "/v1/devices/*/settings", change_device_settings},
+    {"PATCH", "/v1/devices/*/queues/*/settings", change_queue_settings},
     {"GET", "/v1/devices/*/stats", show_device_statistics},
     {"GET", "/v1/workers", list_workers},
     {"GET", "/v1/stats", show_statistics},

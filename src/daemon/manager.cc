@@ -10,6 +10,7 @@
 
 #include "base/clock.hh"
 #include "control/version.hh"
+#include "daemon/engine_settings.hh"
 #include "engine/statistics.hh"
 
 namespace sidecore::daemon {
@@ -22,7 +23,7 @@ control::Counters to_counters(const engine::WorkerSnapshot& snapshot) {
 #undef SIDECORE_NAME_AND_VALUE
 }
 
-std::string describe_target(const control::PolicyTarget& target) {
+std::string describe_target(const control::SettingsTarget& target) {
     if (!target.device) {
         return "daemon";
     }
@@ -31,29 +32,29 @@ std::string describe_target(const control::PolicyTarget& target) {
 
 }  // namespace
 
-Manager::Manager(std::vector<std::unique_ptr<engine::Worker>> workers, control::PolicyOverrides policy)
-    : started_ns_(monotonic_ns()), workers_(std::move(workers)), policy_(std::move(policy)) {}
+Manager::Manager(std::vector<std::unique_ptr<engine::Worker>> workers, control::SettingValues settings)
+    : started_ns_(monotonic_ns()), workers_(std::move(workers)), settings_(std::move(settings)) {}
 
 Result<std::unique_ptr<Manager>> Manager::create(const std::vector<WorkerSpec>& workers,
-                                                 control::PolicyOverrides policy) {
+                                                 control::SettingValues settings) {
     std::vector<std::unique_ptr<engine::Worker>> started;
     for (const WorkerSpec& spec : workers) {
         SIDECORE_TRY_ASSIGN(auto worker, engine::Worker::create({spec.name, spec.cpu}));
         started.push_back(std::move(worker));
     }
-    return std::unique_ptr<Manager>(new Manager(std::move(started), std::move(policy)));
+    return std::unique_ptr<Manager>(new Manager(std::move(started), std::move(settings)));
 }
 
 Manager::~Manager() {
     devices_.clear();  // before the workers, which finish their accepted I/O
 }
 
-control::PolicyInfo Manager::policy() const {
-    return built_in_policy().overridden_by(policy_, control::PolicySource::daemon);
+control::Settings Manager::settings() const {
+    return built_in_queue_settings().overridden_by(settings_, control::Level::daemon);
 }
 
 control::DaemonInfo Manager::daemon() {
-    return {std::string(control::version()), ::getpid(), monotonic_ns() - started_ns_, policy()};
+    return {std::string(control::version()), ::getpid(), monotonic_ns() - started_ns_, settings()};
 }
 
 std::vector<control::DeviceInfo> Manager::devices() {
@@ -170,7 +171,7 @@ Result<control::DeviceInfo> Manager::add_device(const control::DeviceSpec& spec)
         }
     }
     SIDECORE_TRY_ASSIGN(auto workers, workers_for(spec));
-    SIDECORE_TRY_ASSIGN(auto device, ServedDevice::create(spec, std::move(workers), policy()));
+    SIDECORE_TRY_ASSIGN(auto device, ServedDevice::create(spec, std::move(workers), settings()));
     spdlog::info("{}: added, {} queues on {}, {} {}: {}", spec.name, spec.queues, device->workers().front()->name(),
                  spec.mode == control::SocketMode::listen ? "listening at" : "connecting to", spec.socket,
                  device->info().storage_description);
@@ -191,29 +192,29 @@ Result<control::DeviceInfo> Manager::resize_device(std::string_view name, const 
     return device->info();
 }
 
-Result<control::PolicyInfo> Manager::change_policy(const control::PolicyTarget& target,
-                                                   const control::PolicyChange& change) {
-    control::PolicyInfo changed;
+Result<control::Settings> Manager::change_settings(const control::SettingsTarget& target,
+                                                   const control::SettingsChange& change) {
+    control::Settings changed;
     if (!target.device) {
-        policy_ = change.applied_to(std::move(policy_));
-        changed = policy();
+        settings_ = change.applied_to(std::move(settings_));
+        changed = settings();
         for (const auto& device : devices_) {
-            device->set_policy_above(changed);
+            device->set_settings_above(changed);
         }
     } else {
         SIDECORE_TRY_ASSIGN(ServedDevice * device, find_device(*target.device));
         if (!target.queue) {
-            device->change_policy(change);
-            changed = device->policy();
+            device->change_settings(change);
+            changed = device->settings();
         } else if (*target.queue < device->queues()) {
-            device->change_policy(*target.queue, change);
-            changed = device->policy(*target.queue);
+            device->change_settings(*target.queue, change);
+            changed = device->settings(*target.queue);
         } else {
             return failure(ErrorKind::not_found,
                            fmt::format("the device \"{}\" has queues 0 to {}", device->name(), device->queues() - 1));
         }
     }
-    spdlog::info("{}: policy {}", describe_target(target), control::to_text(control::to_json(change)));
+    spdlog::info("{}: set {}", describe_target(target), control::to_text(control::to_json(change)));
     return changed;
 }
 

@@ -21,13 +21,13 @@ namespace sidecore::daemon {
 ///
 /// Invariants:
 ///  1. Names and sockets of devices differ.
-///  2. Each queue runs under the daemon's policy, with what its device and then itself say in its place, from the
+///  2. Each queue runs under the daemon's settings, with what its device and then itself say in their place, from the
 ///     moment a change returns.
 class Manager final : public control::Service {
 public:
     /// Starts the workers. Errors: as engine::Worker::create, with the worker's name.
     static Result<std::unique_ptr<Manager>> create(const std::vector<WorkerSpec>& workers,
-                                                   control::PolicyOverrides policy);
+                                                   control::SettingValues settings);
 
     /// Removes all devices as remove_device() does, then ends the workers.
     ~Manager() override;
@@ -40,13 +40,13 @@ public:
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;
-    Result<control::PolicyInfo> change_policy(const control::PolicyTarget& target,
-                                              const control::PolicyChange& change) override;
+    Result<control::Settings> change_settings(const control::SettingsTarget& target,
+                                              const control::SettingsChange& change) override;
 
 private:
-    Manager(std::vector<std::unique_ptr<engine::Worker>> workers, control::PolicyOverrides policy);
+    Manager(std::vector<std::unique_ptr<engine::Worker>> workers, control::SettingValues settings);
 
-    control::PolicyInfo policy() const;
+    control::Settings settings() const;
     Result<ServedDevice*> find_device(std::string_view name);
     Result<engine::Worker*> find_worker(std::string_view name);
     engine::Worker& least_loaded_worker();
@@ -56,7 +56,7 @@ private:
     const std::uint64_t started_ns_;
     const std::vector<std::unique_ptr<engine::Worker>> workers_;  // outlive the devices
     std::vector<std::unique_ptr<ServedDevice>> devices_;
-    control::PolicyOverrides policy_;
+    control::SettingValues settings_;
 };
 
 }  // namespace sidecore::daemon

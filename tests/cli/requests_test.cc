@@ -9,41 +9,53 @@
 #include <gtest/gtest.h>
 
 #include "control/device_spec.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 
 namespace sidecore::cli {
 namespace {
 
 using ::testing::HasSubstr;
 
-std::string policy_of(const std::vector<std::string>& words) {
-    const auto policy = policy_from_words(words);
-    return policy ? control::to_text(*policy) : policy.error().message;
+std::string settings_of(const std::vector<std::string>& words) {
+    const auto settings = settings_from_words(words);
+    return settings ? control::to_text(*settings) : settings.error().message;
 }
 
-TEST(PolicyFromWords, TranslatesEachKey) {
-    EXPECT_EQ(policy_of({"policy=rate", "poll_start_rate=8", "poll_stop_idle=3s", "tick=500us"}),
-              R"({"kind":"rate","poll_start_rate":8,"poll_stop_idle":"3s","tick":"500us"})");
-    EXPECT_EQ(policy_of({"policy=inherit", "poll_start_rate=inherit"}), R"({"kind":null,"poll_start_rate":null})");
-    EXPECT_EQ(policy_of({"policy=a=b"}), R"({"kind":"a=b"})");
+TEST(SettingsFromWords, TranslatesEachType) {
+    EXPECT_EQ(settings_of({"policy=rate", "poll_start_rate=8", "poll_stop_idle=3s"}),
+              R"({"policy":{"kind":"rate","poll_start_rate":8,"poll_stop_idle":"3s"}})");
+    EXPECT_EQ(settings_of({"policy=inherit", "poll_start_rate=inherit"}),
+              R"({"policy":{"kind":null,"poll_start_rate":null}})");
+    EXPECT_EQ(settings_of({"policy=a=b"}), R"({"policy":{"kind":"a=b"}})");
 }
 
-TEST(PolicyFromWords, WhatItMakesIsWhatTheDaemonReads) {
-    const auto change = control::parse_policy_change(policy_of({"policy=never", "poll_start_rate=0", "tick=inherit"}));
-    ASSERT_TRUE(change) << change.error().message;
-    EXPECT_EQ(change->set.kind, "never");
-    EXPECT_EQ(change->set.poll_start_rate, 0U);
-    EXPECT_EQ(change->inherit.size(), 1U);
-}
-
-TEST(PolicyFromWords, RefusesWhatIsNoSetting) {
-    for (const char* word : {"rate", "", "=", "=rate", "kind=rate", "Policy=rate"}) {
-        EXPECT_THAT(policy_of({word}), HasSubstr("is no setting; there are policy=KIND"));
+TEST(SettingsFromWords, WhatTheyMakeIsWhatTheDaemonReads) {
+    for (const control::SettingDescription& setting : control::all_settings()) {
+        std::string value = "1us";
+        if (setting.type == control::SettingType::boolean) {
+            value = "true";
+        } else if (setting.type == control::SettingType::integer) {
+            value = std::to_string(setting.lowest);
+        } else if (setting.type == control::SettingType::choice) {
+            value = setting.choices.back();
+        }
+        const std::string word = std::string(setting.word) + "=" + value;
+        const auto change = control::parse_settings_change(settings_of({word}), control::Level::daemon);
+        ASSERT_TRUE(change) << word << ": " << change.error().message;
+        EXPECT_TRUE(change->set.contains(setting.setting)) << word;
+        EXPECT_THAT(setting_words(), HasSubstr(std::string(setting.word)));
     }
-    EXPECT_EQ(policy_of({"tick=1s", "tick=2s"}), "tick is there twice");
-    EXPECT_EQ(policy_of({"poll_start_rate=many"}), "poll_start_rate: \"many\" is no number");
-    EXPECT_EQ(policy_of({"poll_start_rate=-1"}), "poll_start_rate: \"-1\" is no number");
-    EXPECT_EQ(policy_of({"poll_start_rate="}), "poll_start_rate: \"\" is no number");
+}
+
+TEST(SettingsFromWords, RefuseWhatIsNoSetting) {
+    for (const char* word : {"rate", "", "=", "=rate", "kind=rate", "Policy=rate"}) {
+        EXPECT_THAT(settings_of({word}),
+                    HasSubstr("is no setting; write KEY=VALUE or KEY=inherit with one of policy,"));
+    }
+    EXPECT_EQ(settings_of({"tick=1s", "tick=2s"}), "tick is there twice");
+    EXPECT_EQ(settings_of({"poll_start_rate=many"}), "poll_start_rate: \"many\" is no number");
+    EXPECT_EQ(settings_of({"poll_start_rate=-1"}), "poll_start_rate: \"-1\" is no number");
+    EXPECT_EQ(settings_of({"poll_start_rate="}), "poll_start_rate: \"\" is no number");
 }
 
 TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
@@ -61,7 +73,7 @@ TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     arguments.turn_budget = 8;
     arguments.socket_permissions = "0660";
     arguments.socket_group = "kvm";
-    arguments.policy_words = {"policy=always"};
+    arguments.setting_words = {"policy=always"};
     const auto device = device_from_arguments(arguments);
     ASSERT_TRUE(device) << device.error().message;
     const auto spec = control::parse_device_spec(control::to_text(*device));
@@ -80,7 +92,7 @@ TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     expected.turn_budget = 8;
     expected.storage = {
         control::StorageKind::file, here.parent_path() / "d.img", 0, true, control::FileEngine::threads, 4};
-    expected.policy.kind = "always";
+    expected.settings[control::Setting::kind] = "always";
     EXPECT_EQ(*spec, expected);
 }
 

@@ -16,11 +16,22 @@ using ::testing::HasSubstr;
 
 constexpr auto max_value = std::numeric_limits<std::uint64_t>::max();
 
+/// A value from each level, if there are so many settings of a group.
+Settings example_settings() {
+    Settings settings;
+    for (const SettingDescription& setting : all_settings()) {
+        SettingValue value = std::uint64_t{8};
+        if (setting.type == SettingType::boolean) {
+            value = true;
+        } else if (setting.type == SettingType::choice) {
+            value = std::string(setting.choices.front());
+        }
+        settings.put(setting.setting, value, static_cast<Level>(static_cast<int>(setting.setting) % 4));
+    }
+    return settings;
+}
+
 DeviceInfo example_device() {
-    const PolicyInfo policy{{"rate", PolicySource::daemon},
-                            {8, PolicySource::device},
-                            {3'000'000'000, PolicySource::built_in},
-                            {1'000'000, PolicySource::queue}};
     QueueInfo queue;
     queue.index = 3;
     queue.size = 256;
@@ -31,7 +42,7 @@ DeviceInfo example_device() {
     queue.listed = true;
     queue.armed = true;
     queue.broken = true;
-    queue.policy = policy;
+    queue.settings = example_settings();
     queue.counters = {{"poll_kicks", max_value}, {"kicks", 0}};
     DeviceInfo device;
     device.name = "disk0";
@@ -48,7 +59,7 @@ DeviceInfo example_device() {
     device.storage_description = "/d.img, io_uring";
     device.features = max_value;
     device.turn_budget = 64;
-    device.policy = policy;
+    device.settings = example_settings();
     device.queues = {queue, queue};
     return device;
 }
@@ -77,7 +88,7 @@ TEST(Info, WorkersRoundTrip) {
 TEST(Info, StatisticsAndDaemonRoundTrip) {
     const Statistics statistics{123'456, 2.594, {example_worker()}, {example_device()}};
     EXPECT_EQ(parse_statistics(to_text(to_json(statistics))).value(), statistics);
-    const DaemonInfo daemon{"0.1.0", 4711, 5'000'000'000, example_device().policy};
+    const DaemonInfo daemon{"0.1.0", 4711, 5'000'000'000, example_settings()};
     EXPECT_EQ(parse_daemon_info(to_text(to_json(daemon))).value(), daemon);
 }
 

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "control/service.hh"
+#include "daemon/engine_settings.hh"
 
 namespace sidecore::test {
 
@@ -46,7 +47,7 @@ public:
         device.storage_description = "/srv/" + device.name + ".img, io_uring, direct";
         device.features = 0x130000000;
         device.turn_budget = 64;
-        device.policy = make_policy();
+        device.settings = make_settings();
         for (std::uint16_t index = 0; index < queues; ++index) {
             control::QueueInfo queue;
             queue.index = index;
@@ -57,7 +58,7 @@ public:
             queue.mode_age_ns = 3'200'000'000;
             queue.listed = index == 0;
             queue.armed = index != 0;
-            queue.policy = make_policy();
+            queue.settings = make_settings();
             queue.counters = {{"poll_kicks", 900}, {"poll_bytes", 4'096'000},    {"poll_requests", 1000},
                               {"notif_works", 10}, {"notif_requests", 10},       {"notif_bytes", 40'960},
                               {"kicks", 10},       {"completions", 1010 + index}};
@@ -66,16 +67,15 @@ public:
         return device;
     }
 
-    static control::PolicyInfo make_policy() {
-        return {{"rate", control::PolicySource::daemon},
-                {4, control::PolicySource::built_in},
-                {3'000'000'000, control::PolicySource::device},
-                {1'000'000, control::PolicySource::built_in}};
+    static control::Settings make_settings() {
+        return daemon::built_in_queue_settings()
+            .overridden_by({{control::Setting::kind, "rate"}}, control::Level::daemon)
+            .overridden_by({{control::Setting::poll_stop_idle, 500'000'000U}}, control::Level::device);
     }
 
     control::DaemonInfo daemon() override {
         note("daemon");
-        return {"0.1.0", 4711, 3'725'000'000'000, make_policy()};
+        return {"0.1.0", 4711, 3'725'000'000'000, make_settings()};
     }
     std::vector<control::DeviceInfo> devices() override {
         note("devices");
@@ -131,16 +131,16 @@ public:
         device.capacity_bytes = request.size_bytes;
         return device;
     }
-    Result<control::PolicyInfo> change_policy(const control::PolicyTarget& target,
-                                              const control::PolicyChange& change) override {
-        note(fmt::format("policy {}/{} {}", target.device.value_or("*"),
+    Result<control::Settings> change_settings(const control::SettingsTarget& target,
+                                              const control::SettingsChange& change) override {
+        note(fmt::format("set {}/{} {}", target.device.value_or("*"),
                          target.queue ? std::to_string(*target.queue) : "*",
                          control::to_text(control::to_json(change))));
         SIDECORE_TRY(outcome());
         if (target.device) {
             SIDECORE_TRY(find(*target.device));
         }
-        return make_policy().overridden_by(change.set, control::PolicySource::queue);
+        return make_settings().overridden_by(change.set, target.level());
     }
 
 private:

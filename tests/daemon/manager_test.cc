@@ -13,28 +13,29 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "daemon/engine_settings.hh"
 #include "daemon/guest.hh"
 #include "daemon/scratch_folder.hh"
-#include "engine/policy.hh"
 #include "vhost_user/socket.hh"
 
 namespace sidecore::daemon {
 namespace {
 
-using control::PolicySource;
+using control::Level;
+using control::Setting;
 using test::eventually;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-control::PolicyChange change(std::string_view json) {
-    return control::parse_policy_change(json).value();
+control::SettingsChange change(std::string_view json) {
+    return control::parse_settings_change(json, Level::daemon).value();
 }
 
 class ManagerTest : public ::testing::Test {
 protected:
-    void start(std::vector<WorkerSpec> workers = {{"io0", std::nullopt}}, control::PolicyOverrides policy = {}) {
-        auto manager = Manager::create(workers, std::move(policy));
+    void start(std::vector<WorkerSpec> workers = {{"io0", std::nullopt}}, control::SettingValues settings = {}) {
+        auto manager = Manager::create(workers, std::move(settings));
         ASSERT_TRUE(manager) << manager.error().message;
         manager_ = std::move(*manager);
     }
@@ -100,7 +101,7 @@ TEST_F(ManagerTest, AddsAndDescribesADevice) {
     const control::DaemonInfo daemon = manager_->daemon();
     EXPECT_EQ(daemon.process_id, ::getpid());
     EXPECT_GT(daemon.uptime_ns, 0U);
-    EXPECT_EQ(daemon.policy, built_in_policy());
+    EXPECT_EQ(daemon.settings, built_in_queue_settings());
 }
 
 TEST_F(ManagerTest, ServesADriver) {
@@ -192,63 +193,66 @@ TEST_F(ManagerTest, WhatIsNotThereIsNotFound) {
     EXPECT_EQ(manager_->remove_device("disk1").error().kind, ErrorKind::not_found);
     EXPECT_EQ(manager_->resize_device("disk1", {512}).error().kind, ErrorKind::not_found);
     EXPECT_EQ(manager_->statistics("disk1").error().kind, ErrorKind::not_found);
-    EXPECT_EQ(manager_->change_policy({"disk1", {}}, change(R"({"kind": "never"})")).error().kind,
+    EXPECT_EQ(manager_->change_settings({"disk1", {}}, change(R"({"policy": {"kind": "never"}})")).error().kind,
               ErrorKind::not_found);
-    const auto no_queue = manager_->change_policy({"disk0", 1}, change(R"({"kind": "never"})"));
+    const auto no_queue = manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": "never"}})"));
     ASSERT_FALSE(no_queue);
     EXPECT_EQ(no_queue.error().kind, ErrorKind::not_found);
 }
 
-TEST_F(ManagerTest, PoliciesComeFromTheLowestLevelThatSpeaks) {
-    start({{"io0", std::nullopt}}, {std::nullopt, 7, std::nullopt, std::nullopt});
+TEST_F(ManagerTest, SettingsComeFromTheLowestLevelThatSpeaks) {
+    start({{"io0", std::nullopt}}, {{Setting::poll_start_rate, 7U}});
     control::DeviceSpec device = spec("disk0", 2);
-    device.policy.tick_ns = 5'000'000;
-    device.queue_specs.push_back({1, std::nullopt, {}});
-    device.queue_specs[0].policy.kind = "always";
+    device.settings[Setting::tick] = 5'000'000U;
+    device.queue_specs.push_back({1, std::nullopt, {{Setting::kind, "always"}}});
     add(device);
+    using Sourced = control::Settings::Sourced;
+    const auto setting = [this](std::string_view of, std::size_t index, Setting which) {
+        return queue(of, index).settings.at(which);
+    };
 
-    EXPECT_EQ(queue("disk0", 1).policy.kind, (control::Sourced<std::string>{"always", PolicySource::queue}));
-    EXPECT_EQ(queue("disk0", 1).policy.tick_ns, (control::Sourced<std::uint64_t>{5'000'000, PolicySource::device}));
-    EXPECT_EQ(queue("disk0", 1).policy.poll_start_rate, (control::Sourced<std::uint32_t>{7, PolicySource::daemon}));
-    EXPECT_EQ(queue("disk0", 0).policy.kind, (control::Sourced<std::string>{"rate", PolicySource::built_in}));
+    EXPECT_EQ(setting("disk0", 1, Setting::kind), (Sourced{"always", Level::queue}));
+    EXPECT_EQ(setting("disk0", 1, Setting::tick), (Sourced{5'000'000U, Level::device}));
+    EXPECT_EQ(setting("disk0", 1, Setting::poll_start_rate), (Sourced{7U, Level::daemon}));
+    EXPECT_EQ(setting("disk0", 0, Setting::kind), (Sourced{"adaptive", Level::built_in}));
 
-    auto changed = manager_->change_policy({}, change(R"({"kind": "never", "poll_start_rate": null})"));
+    auto changed = manager_->change_settings({}, change(R"({"policy": {"kind": "never", "poll_start_rate": null}})"));
     ASSERT_TRUE(changed);
-    EXPECT_EQ(changed->kind, (control::Sourced<std::string>{"never", PolicySource::daemon}));
-    EXPECT_EQ(changed->poll_start_rate.source, PolicySource::built_in);
-    EXPECT_EQ(queue("disk0", 0).policy.kind.value, "never");
-    EXPECT_EQ(queue("disk0", 1).policy.kind.value, "always");
+    EXPECT_EQ(changed->at(Setting::kind), (Sourced{"never", Level::daemon}));
+    EXPECT_EQ(changed->at(Setting::poll_start_rate).source, Level::built_in);
+    EXPECT_EQ(setting("disk0", 0, Setting::kind).value, control::SettingValue("never"));
+    EXPECT_EQ(setting("disk0", 1, Setting::kind).value, control::SettingValue("always"));
 
-    changed = manager_->change_policy({"disk0", std::nullopt}, change(R"({"kind": "rate"})"));
+    changed = manager_->change_settings({"disk0", std::nullopt}, change(R"({"policy": {"kind": "rate"}})"));
     ASSERT_TRUE(changed);
-    EXPECT_EQ(changed->kind.source, PolicySource::device);
-    changed = manager_->change_policy({"disk0", 1}, change(R"({"kind": null})"));
+    EXPECT_EQ(changed->at(Setting::kind).source, Level::device);
+    changed = manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": null}})"));
     ASSERT_TRUE(changed);
-    EXPECT_EQ(changed->kind, (control::Sourced<std::string>{"rate", PolicySource::device}));
+    EXPECT_EQ(changed->at(Setting::kind), (Sourced{"rate", Level::device}));
 
-    // A device that comes later lives under the daemon's policy as it is now.
+    // A device that comes later lives under the daemon's settings as they are now.
     add(spec("disk1"));
-    EXPECT_EQ(queue("disk1").policy.kind, (control::Sourced<std::string>{"never", PolicySource::daemon}));
+    EXPECT_EQ(setting("disk1", 0, Setting::kind), (Sourced{"never", Level::daemon}));
 }
 
 TEST_F(ManagerTest, AChangeOfPolicyHoldsForRunningQueues) {
-    start({{"io0", std::nullopt}}, {"never", {}, {}, {}});
+    start({{"io0", std::nullopt}}, {{Setting::kind, "never"}});
     const control::DeviceSpec device = spec("disk0", 2);
     add(device);
     frontend::BlkDriver driver = drive(device);
     test::expect_disk_works(driver.requests(0), 1);
     EXPECT_EQ(queue("disk0", 0).mode, "notified");
 
-    ASSERT_TRUE(manager_->change_policy({"disk0", 1}, change(R"({"kind": "always"})")));
+    ASSERT_TRUE(manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": "always"}})")));
     EXPECT_EQ(queue("disk0", 0).mode, "notified");
     EXPECT_EQ(queue("disk0", 1).mode, "polled");
     test::expect_disk_works(driver.requests(0), 2);
     test::expect_disk_works(driver.requests(1), 3);
     expect_counts("disk0", 1, "poll_requests", 2);
 
-    ASSERT_TRUE(manager_->change_policy({"disk0", 1}, change(R"({"kind": null})")));
+    ASSERT_TRUE(manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": null}})")));
     EXPECT_TRUE(eventually([this] { return queue("disk0", 1).mode == "notified"; }));
-    ASSERT_TRUE(manager_->change_policy({}, change(R"({"kind": "always"})")));
+    ASSERT_TRUE(manager_->change_settings({}, change(R"({"policy": {"kind": "always"}})")));
     EXPECT_TRUE(
         eventually([this] { return queue("disk0", 0).mode == "polled" && queue("disk0", 1).mode == "polled"; }));
     EXPECT_GT(queue("disk0", 0).mode_age_ns, 0U);
@@ -256,7 +260,8 @@ TEST_F(ManagerTest, AChangeOfPolicyHoldsForRunningQueues) {
 }
 
 TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
-    start({{"io0", std::nullopt}}, {"rate", 1, 20'000'000, {}});
+    start({{"io0", std::nullopt}},
+          {{Setting::kind, "rate"}, {Setting::poll_start_rate, 1U}, {Setting::poll_stop_idle, 20'000'000U}});
     const control::DeviceSpec device = spec("disk0");
     add(device);
     frontend::BlkDriver driver = drive(device);
@@ -265,7 +270,7 @@ TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
     EXPECT_TRUE(eventually([this] { return queue("disk0").mode == "notified"; })) << "after poll_stop_idle";
     test::expect_disk_works(driver.requests(), 2);
 
-    ASSERT_TRUE(manager_->change_policy({}, change(R"({"poll_start_rate": 0})")));
+    ASSERT_TRUE(manager_->change_settings({}, change(R"({"policy": {"poll_start_rate": 0}})")));
     EXPECT_TRUE(eventually([this] { return queue("disk0").mode == "notified"; }));
     const std::uint64_t before = control::counter(queue("disk0").counters, "to_polled");
     for (unsigned i = 0; i < 50; ++i) {
@@ -388,24 +393,6 @@ TEST_F(ManagerTest, EndsWithDriversStillThere) {
         EXPECT_FALSE(driver.config());
     }
     EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
-}
-
-TEST(BuiltInPolicy, IsTheEnginesDefault) {
-    EXPECT_EQ(to_engine(built_in_policy()), engine::PolicySettings{});
-}
-
-TEST(PolicyKinds, AreTheEngines) {
-    for (const std::string_view name : control::policy_kinds) {
-        const auto kind = engine::parse_policy_kind(name);
-        ASSERT_TRUE(kind) << name;
-        EXPECT_EQ(engine::to_string(*kind), name);
-    }
-    control::PolicyInfo policy = built_in_policy();
-    policy.kind.value = "always";
-    policy.poll_start_rate.value = 9;
-    policy.poll_stop_idle_ns.value = 8;
-    policy.tick_ns.value = 7;
-    EXPECT_EQ(to_engine(policy), (engine::PolicySettings{engine::PolicyKind::always, 9, 8, 7}));
 }
 
 }  // namespace

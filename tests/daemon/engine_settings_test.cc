@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/engine_settings.hh"
+
+#include <gtest/gtest.h>
+
+#include "engine/policy_settings.hh"
+
+namespace sidecore::daemon {
+namespace {
+
+using control::Setting;
+
+TEST(EngineSettings, BuiltInAreTheEnginesDefaults) {
+    EXPECT_EQ(to_queue_settings(built_in_queue_settings()), engine::QueueSettings{});
+    EXPECT_EQ(built_in_queue_settings().text(Setting::kind), "adaptive");
+}
+
+/// A value other than the default.
+control::SettingValue other_than(const control::SettingDescription& setting, const control::SettingValue& value) {
+    if (const auto* number = std::get_if<std::uint64_t>(&value)) {
+        return *number == setting.highest ? setting.lowest : *number + 1;
+    }
+    if (const auto* boolean = std::get_if<bool>(&value)) {
+        return !*boolean;
+    }
+    return std::string(setting.choices.front());
+}
+
+TEST(EngineSettings, EachSettingReachesTheEngine) {
+    const control::Settings built_in = built_in_queue_settings();
+    control::Settings all = built_in;
+    for (const auto& [setting, sourced] : built_in.all()) {
+        const control::SettingValue other = other_than(describe(setting), sourced.value);
+        ASSERT_NE(other, sourced.value) << describe(setting).key;
+        control::Settings changed = built_in;
+        changed.put(setting, other);
+        EXPECT_NE(to_queue_settings(changed), engine::QueueSettings{}) << describe(setting).key;
+        all.put(setting, other);
+    }
+    const engine::QueueSettings settings = to_queue_settings(all);
+    EXPECT_EQ(settings.policy, (engine::PolicySettings{.kind = engine::PolicyKind::never,
+                                                       .poll_start_rate = 5,
+                                                       .poll_stop_idle_ns = 3'000'000'001,
+                                                       .tick_ns = 1'000'001,
+                                                       .prefer = engine::Prefer::latency,
+                                                       .poll_time_ns = 50'001,
+                                                       .grow_start_ns = 10'001,
+                                                       .grow_max_ns = 200'001}));
+}
+
+TEST(EngineSettings, ChoicesAreTheEngines) {
+    for (const std::string_view name : control::describe(Setting::kind).choices) {
+        EXPECT_EQ(engine::to_string(engine::parse_policy_kind(name).value()), name);
+    }
+    for (const std::string_view name : control::describe(Setting::prefer).choices) {
+        EXPECT_EQ(engine::to_string(engine::parse_prefer(name).value()), name);
+    }
+}
+
+}  // namespace
+}  // namespace sidecore::daemon
