@@ -18,12 +18,26 @@ namespace sidecore::cli {
 
 namespace {
 
-/// The path of a device, whose name has to be one that fits into a path.
-Result<std::string> device_path(const std::string& name) {
+/// The path of a device or a worker, whose name has to be one that fits into a path.
+Result<std::string> path_of(std::string_view what, const std::string& name) {
     if (!control::is_valid_name(name)) {
-        return failure(ErrorKind::not_found, fmt::format("there is no device \"{}\"", name));
+        return failure(ErrorKind::not_found, fmt::format("there is no {} \"{}\"", what, name));
     }
-    return fmt::format("/v1/devices/{}", name);
+    return fmt::format("/v1/{}s/{}", what, name);
+}
+
+Result<std::string> device_path(const std::string& name) {
+    return path_of("device", name);
+}
+
+Result<std::string> worker_path(const std::string& name) {
+    return path_of("worker", name);
+}
+
+/// The path of a queue or, without one, of its device.
+Result<std::string> queue_path(const control::QueueTarget& target) {
+    SIDECORE_TRY_ASSIGN(std::string path, device_path(target.device));
+    return target.queue ? fmt::format("{}/queues/{}", path, *target.queue) : path;
 }
 
 void print_text(std::string_view text) {
@@ -88,6 +102,30 @@ Result<void> Commands::workers() {
     return print(client_.request("GET", "/v1/workers"), control::parse_worker_list, render_workers);
 }
 
+Result<void> Commands::add_worker(const control::Json& worker) {
+    return print(client_.request("POST", "/v1/workers", control::to_text(worker)), control::parse_worker_info,
+                 render_worker);
+}
+
+Result<void> Commands::remove_worker(const std::string& name) {
+    SIDECORE_TRY_ASSIGN(const std::string path, worker_path(name));
+    SIDECORE_TRY(client_.request("DELETE", path));
+    return {};
+}
+
+Result<void> Commands::pin_worker(const std::string& name, const control::PinRequest& request) {
+    SIDECORE_TRY_ASSIGN(const std::string path, worker_path(name));
+    return print(client_.request("POST", path + "/pin", control::to_text(control::to_json(request))),
+                 control::parse_worker_info, render_worker);
+}
+
+Result<void> Commands::move(const control::QueueTarget& target, const std::string& worker) {
+    SIDECORE_TRY_ASSIGN(const std::string path, queue_path(target));
+    return print(
+        client_.request("POST", path + "/move", control::to_text(control::to_json(control::MoveRequest{worker}))),
+        control::parse_device_info, render_device);
+}
+
 Result<void> Commands::version() {
     SIDECORE_TRY_ASSIGN(const std::string body, client_.request("GET", "/v1/version"));
     if (json_) {
@@ -108,11 +146,10 @@ Result<void> Commands::version() {
 
 Result<void> Commands::set(const control::Json& change, const control::SettingsTarget& target) {
     std::string path = "/v1";
-    if (target.device) {
-        SIDECORE_TRY_ASSIGN(path, device_path(*target.device));
-    }
-    if (target.queue) {
-        path += fmt::format("/queues/{}", *target.queue);
+    if (target.worker) {
+        SIDECORE_TRY_ASSIGN(path, worker_path(*target.worker));
+    } else if (target.device) {
+        SIDECORE_TRY_ASSIGN(path, queue_path({*target.device, target.queue}));
     }
     const auto parse = [level = target.level()](std::string_view body) { return control::parse_settings(body, level); };
     return print(client_.request("PATCH", path + "/settings", control::to_text(change)), parse, render_settings);

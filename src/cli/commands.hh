@@ -28,6 +28,10 @@ public:
     Result<void> show(const std::string& name, bool counters);
     Result<void> show_daemon();
     Result<void> workers();
+    Result<void> add_worker(const control::Json& worker);
+    Result<void> remove_worker(const std::string& name);
+    Result<void> pin_worker(const std::string& name, const control::PinRequest& request);
+    Result<void> move(const control::QueueTarget& target, const std::string& worker);
     Result<void> version();
 
     Result<void> set(const control::Json& change, const control::SettingsTarget& target);

@@ -49,16 +49,22 @@ std::string glance(std::uint64_t duration_ns) {
     return fmt::format("{:.0f} d", duration_s / day_s);
 }
 
-/// A row per setting, a column per bearer of settings: each value with who said so.
-std::string settings_table(const std::vector<std::pair<std::string, const control::Settings*>>& bearers) {
-    std::vector<Table::Column> columns{{"SETTING"}};
-    for (const auto& [title, settings] : bearers) {
-        columns.push_back({title});
+using Bearers = std::vector<std::pair<std::string, const control::Settings*>>;
+
+/// A row per setting of queues or of workers, a column per bearer of settings: each value with who said so.
+std::string settings_table(std::string title, const Bearers& bearers, bool of_workers = false) {
+    std::vector<Table::Column> columns{{std::move(title)}};
+    for (const auto& [bearer, settings] : bearers) {
+        columns.push_back({bearer});
     }
     Table table(std::move(columns));
     for (const auto& [setting, ignored] : bearers.front().second->all()) {
-        std::vector<std::string> cells{std::string(control::describe(setting).word)};
-        for (const auto& [title, settings] : bearers) {
+        const control::SettingDescription& description = control::describe(setting);
+        if ((description.group == control::worker_group) != of_workers) {
+            continue;
+        }
+        std::vector<std::string> cells{std::string(description.word)};
+        for (const auto& [bearer, settings] : bearers) {
             const control::Settings::Sourced& sourced = settings->at(setting);
             cells.push_back(
                 fmt::format("{} ({})", control::display(setting, sourced.value), to_string(sourced.source)));
@@ -147,7 +153,15 @@ WorkerInfo worker_before(const Statistics& before, std::string_view name) {
 }  // namespace
 
 std::string render_settings(const control::Settings& settings) {
-    return settings_table({{"VALUE", &settings}});
+    const Bearers bearers{{"VALUE", &settings}};
+    const bool has_workers = settings.all().contains(control::Setting::worker_poll_budget);
+    const bool has_queues = settings.all().contains(control::Setting::kind);
+    std::string text = has_queues ? settings_table("SETTING", bearers) : "";
+    if (has_workers) {
+        text += has_queues ? "\n" : "";
+        text += settings_table("SETTING OF WORKERS", bearers, true);
+    }
+    return text;
 }
 
 std::string render_daemon(const control::DaemonInfo& daemon) {
@@ -194,11 +208,10 @@ std::string render_device(const DeviceInfo& device) {
     line("read-only", device.read_only ? "yes" : "no");
     line("serial", device.serial);
     line("features", fmt::format("{:#x}", device.features));
-    line("turn", fmt::format("at most {}", count(device.turn_budget, "request")));
 
     Table queues(
         {{"QUEUE", right}, {"RING", right}, {"WORKER"}, {"MODE"}, {"SINCE", right}, {"STATE"}, {"REQUESTS", right}});
-    std::vector<std::pair<std::string, const control::Settings*>> bearers{{"DEVICE", &device.settings}};
+    Bearers bearers{{"DEVICE", &device.settings}};
     for (const QueueInfo& queue : device.queues) {
         queues.add({std::to_string(queue.index), std::to_string(queue.size), queue.worker,
                     queue.attached ? queue.mode : "-", queue.attached ? glance(queue.mode_age_ns) : "-",
@@ -207,7 +220,7 @@ std::string render_device(const DeviceInfo& device) {
             bearers.emplace_back(fmt::format("QUEUE {}", queue.index), &queue.settings);
         }
     }
-    return fmt::format("{}\n{}\n{}", text, settings_table(bearers), queues.text());
+    return fmt::format("{}\n{}\n{}", text, settings_table("SETTING", bearers), queues.text());
 }
 
 std::string render_counters(const DeviceInfo& device) {
@@ -242,6 +255,10 @@ std::string render_workers(const std::vector<WorkerInfo>& workers) {
                    fmt::format("{}", fmt::join(worker.devices, ","))});
     }
     return table.text();
+}
+
+std::string render_worker(const WorkerInfo& worker) {
+    return fmt::format("{}\n{}", render_workers({worker}), render_settings(worker.settings));
 }
 
 std::string render_totals(const Statistics& statistics) {

@@ -15,6 +15,7 @@ std::string render_daemon(const control::DaemonInfo& daemon);
 std::string render_devices(const std::vector<control::DeviceInfo>& devices);
 std::string render_device(const control::DeviceInfo& device);
 std::string render_workers(const std::vector<control::WorkerInfo>& workers);
+std::string render_worker(const control::WorkerInfo& worker);
 std::string render_settings(const control::Settings& settings);
 
 /// Every counter of every queue.

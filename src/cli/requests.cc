@@ -9,19 +9,31 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "control/device_spec.hh"
 #include "control/settings.hh"
 
 namespace sidecore::cli {
 
 namespace {
 
-const control::SettingDescription* find_setting(std::string_view word) {
+bool is_for(const control::SettingDescription& setting, WordsFor whose) {
+    return (setting.group == control::worker_group) == (whose != WordsFor::queues);
+}
+
+const control::SettingDescription* find_setting(std::string_view word, WordsFor whose) {
     for (const control::SettingDescription& setting : control::all_settings()) {
-        if (setting.word == word) {
+        if (setting.word == word && is_for(setting, whose)) {
             return &setting;
         }
     }
     return nullptr;
+}
+
+template <typename Number>
+std::optional<Number> number_from(std::string_view text) {
+    Number number = 0;
+    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && rest == text.data() + text.size() ? std::optional(number) : std::nullopt;
 }
 
 Result<control::Json> setting_value(const control::SettingDescription& setting, std::string_view value) {
@@ -38,12 +50,11 @@ Result<control::Json> setting_value(const control::SettingDescription& setting, 
     if (setting.type != control::SettingType::integer) {
         return control::Json(value);
     }
-    std::uint64_t number = 0;
-    const auto [rest, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc{} || rest != value.data() + value.size()) {
+    const auto number = number_from<std::uint64_t>(value);
+    if (!number) {
         return failure(ErrorKind::invalid_argument, fmt::format("{}: \"{}\" is no number", setting.word, value));
     }
-    return control::Json(number);
+    return control::Json(*number);
 }
 
 std::string absolute(const std::string& path) {
@@ -78,31 +89,61 @@ Result<control::Json> storage_from(const AddArguments& arguments) {
 
 }  // namespace
 
-std::string setting_words() {
+std::string setting_words(WordsFor whose) {
     std::vector<std::string_view> words;
     for (const control::SettingDescription& setting : control::all_settings()) {
-        words.push_back(setting.word);
+        if (is_for(setting, whose)) {
+            words.push_back(setting.word);
+        }
     }
     return fmt::format("{}", fmt::join(words, ", "));
 }
 
-Result<control::Json> settings_from_words(const std::vector<std::string>& words) {
+Result<control::Json> settings_from_words(const std::vector<std::string>& words, WordsFor whose) {
     control::Json json = control::Json::object();
     for (const std::string& word : words) {
         const std::size_t equals = word.find('=');
-        const auto* setting = find_setting(std::string_view(word).substr(0, equals));
+        const auto* setting = find_setting(std::string_view(word).substr(0, equals), whose);
         if (equals == std::string::npos || setting == nullptr) {
             return failure(ErrorKind::invalid_argument,
                            fmt::format("\"{}\" is no setting; write KEY=VALUE or KEY=inherit with one of {}", word,
-                                       setting_words()));
+                                       setting_words(whose)));
         }
-        control::Json& group = json[setting->group];
+        control::Json& group = whose == WordsFor::one_worker ? json : json[setting->group];
         if (group.contains(setting->key)) {
             return failure(ErrorKind::invalid_argument, fmt::format("{} is there twice", setting->word));
         }
         SIDECORE_TRY_ASSIGN(group[setting->key], setting_value(*setting, std::string_view(word).substr(equals + 1)));
     }
     return json;
+}
+
+Result<control::QueueTarget> queue_target_from(std::string_view word) {
+    const std::size_t slash = word.find('/');
+    control::QueueTarget target{std::string(word.substr(0, slash))};
+    if (!control::is_valid_name(target.device)) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("\"{}\" is no device and no queue; write DEVICE or DEVICE/QUEUE", word));
+    }
+    if (slash != std::string_view::npos) {
+        target.queue = number_from<std::uint16_t>(word.substr(slash + 1));
+        if (!target.queue) {
+            return failure(ErrorKind::invalid_argument,
+                           fmt::format("\"{}\" is no queue; write a number after the slash, from 0", word));
+        }
+    }
+    return target;
+}
+
+Result<control::PinRequest> pin_request_from(std::string_view word) {
+    if (word == "none") {
+        return control::PinRequest{};
+    }
+    const auto cpu = number_from<std::uint32_t>(word);
+    if (!cpu) {
+        return failure(ErrorKind::invalid_argument, fmt::format("\"{}\" is no CPU; write its number, or none", word));
+    }
+    return control::PinRequest{cpu};
 }
 
 Result<control::Json> device_from_arguments(const AddArguments& arguments) {
@@ -132,9 +173,8 @@ Result<control::Json> device_from_arguments(const AddArguments& arguments) {
     }
     add_text("serial", arguments.serial);
     add_text("worker", arguments.worker);
-    add_number("turn_budget", arguments.turn_budget);
     SIDECORE_TRY_ASSIGN(device["storage"], storage_from(arguments));
-    SIDECORE_TRY_ASSIGN(const control::Json settings, settings_from_words(arguments.setting_words));
+    SIDECORE_TRY_ASSIGN(const control::Json settings, settings_from_words(arguments.setting_words, WordsFor::queues));
     device.update(settings);
     return device;
 }

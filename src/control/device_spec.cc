@@ -21,7 +21,6 @@ constexpr std::uint64_t max_socket_path_bytes = sizeof(sockaddr_un::sun_path) - 
 constexpr std::uint64_t min_retry_interval_ns = 1'000'000;
 constexpr std::uint64_t max_retry_interval_ns = 3'600'000'000'000;
 constexpr std::uint64_t max_storage_threads = 256;
-constexpr std::uint64_t max_turn_budget = 32768;
 
 constexpr std::array<std::string_view, 1> device_types{"blk"};
 constexpr std::array<std::string_view, 3> storage_kinds{"null", "memory", "file"};
@@ -179,9 +178,6 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
         spec.worker = std::move(worker);
     }
-    if (const auto turn_budget = reader.integer("turn_budget", 1, max_turn_budget)) {
-        spec.turn_budget = static_cast<std::uint32_t>(*turn_budget);
-    }
     if (const Value* storage = reader.table("storage")) {
         spec.storage = read_storage(*storage, problems);
     }
@@ -251,9 +247,6 @@ Json to_json(const DeviceSpec& spec) {
     }
     if (spec.worker) {
         json["worker"] = *spec.worker;
-    }
-    if (spec.turn_budget) {
-        json["turn_budget"] = *spec.turn_budget;
     }
     json["storage"] = storage_to_json(spec.storage);
     add_to_json(json, spec.settings);

@@ -74,9 +74,8 @@ struct DeviceSpec {
     std::uint64_t retry_interval_ns = default_retry_interval_ns;  ///< connect: between attempts
     std::uint16_t queues = 1;                                     ///< 1 to max_queues
     bool read_only = false;
-    std::string serial;                        ///< printable ASCII; empty: the name, cut to max_serial_bytes
-    std::optional<std::string> worker;         ///< none: the one with the fewest queues
-    std::optional<std::uint32_t> turn_budget;  ///< requests that one turn of a queue may take
+    std::string serial;                 ///< printable ASCII; empty: the name, cut to max_serial_bytes
+    std::optional<std::string> worker;  ///< none: the one with the fewest queues
     StorageSpec storage;
     SettingValues settings;
     std::vector<QueueSpec> queue_specs;  ///< key "queue"; each index once, below `queues`

@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::uint64_t any = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t max_id = std::numeric_limits<std::int64_t>::max();
-constexpr std::uint64_t sector_bytes = 512;
-constexpr std::uint64_t max_capacity_bytes = 1ULL << 62U;
 
 /// Names of error kinds in replies, in the order of ErrorKind.
 constexpr std::array<std::string_view, 9> error_kinds{
@@ -69,6 +67,15 @@ public:
         return value;
     }
     Settings settings(Level level) { return read_settings(reader_, level, problems_); }
+    Settings worker_settings() {
+        reader_.require("settings");
+        const Value* table = reader_.table("settings");
+        if (table == nullptr) {
+            return {};
+        }
+        TableReader reader(*table, "settings", problems_, TableReader::Unknown::ignore);
+        return read_settings(reader, Level::worker, problems_);
+    }
     Counters counters() {
         reader_.require("counters");
         Counters counters;
@@ -133,8 +140,6 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     device.storage_kind = reader.text("storage_kind");
     device.storage_description = reader.text("storage_description");
     device.features = reader.hexadecimal("features");
-    device.turn_budget =
-        static_cast<std::uint32_t>(reader.integer("turn_budget", std::numeric_limits<std::uint32_t>::max()));
     device.settings = reader.settings(Level::device);
     device.queues = reader.list("queues", read_queue);
     return device;
@@ -160,6 +165,7 @@ WorkerInfo read_worker(const Value& table, Problems& problems) {
     worker.queues = reader.integer("queues");
     worker.polled_queues = reader.integer("polled_queues");
     worker.devices = reader.list("devices", read_name);
+    worker.settings = reader.worker_settings();
     worker.counters = reader.counters();
     return worker;
 }
@@ -250,7 +256,6 @@ Json to_json(const DeviceInfo& device) {
         {"storage_kind", device.storage_kind},
         {"storage_description", device.storage_description},
         {"features", fmt::format("{:#x}", device.features)},
-        {"turn_budget", device.turn_budget},
     };
     add_to_json(json, device.settings);
     json["queues"] = list_to_json(device.queues);
@@ -263,10 +268,15 @@ Json to_json(const std::vector<DeviceInfo>& devices) {
 
 Json to_json(const WorkerInfo& worker) {
     return {
-        {"name", worker.name},           {"cpu", worker.cpu ? Json(*worker.cpu) : Json(nullptr)},
-        {"thread_id", worker.thread_id}, {"cpu_time_ns", worker.cpu_time_ns},
-        {"queues", worker.queues},       {"polled_queues", worker.polled_queues},
-        {"devices", worker.devices},     {"counters", counters_to_json(worker.counters)},
+        {"name", worker.name},
+        {"cpu", worker.cpu ? Json(*worker.cpu) : Json(nullptr)},
+        {"thread_id", worker.thread_id},
+        {"cpu_time_ns", worker.cpu_time_ns},
+        {"queues", worker.queues},
+        {"polled_queues", worker.polled_queues},
+        {"devices", worker.devices},
+        {"settings", to_json(worker.settings, Level::worker)},
+        {"counters", counters_to_json(worker.counters)},
     };
 }
 
@@ -301,6 +311,10 @@ Result<std::vector<DeviceInfo>> parse_device_list(std::string_view body) {
     return parse_reply(body, read_devices);
 }
 
+Result<WorkerInfo> parse_worker_info(std::string_view body) {
+    return parse_reply(body, read_worker);
+}
+
 Result<std::vector<WorkerInfo>> parse_worker_list(std::string_view body) {
     return parse_reply(body, read_workers);
 }
@@ -333,29 +347,6 @@ Error parse_error_reply(std::string_view body) {
     constexpr std::size_t max_quoted = 200;
     return Error{ErrorKind::protocol_violation,
                  fmt::format("the daemon's answer makes no sense: \"{}\"", body.substr(0, max_quoted)), 0};
-}
-
-Result<ResizeRequest> parse_resize_request(std::string_view body) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
-    Problems problems;
-    TableReader reader(value, "resize", problems);
-    const ResizeRequest request{reader.size("size", sector_bytes, max_capacity_bytes).value_or(0)};
-    if (request.size_bytes % sector_bytes != 0) {
-        reader.report("size", fmt::format("size has to be a multiple of {} bytes", sector_bytes));
-    }
-    reader.finish();
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return request;
-}
-
-Json to_json(const ResizeRequest& request) {
-    Json json = Json::object();
-    if (request.size_bytes != 0) {
-        json["size"] = request.size_bytes;
-    }
-    return json;
 }
 
 }  // namespace sidecore::control

@@ -54,7 +54,6 @@ struct DeviceInfo {
     std::string storage_kind;         ///< "null", "memory", "file"
     std::string storage_description;  ///< for people
     std::uint64_t features = 0;       ///< virtio features that the driver has accepted; JSON: hexadecimal string
-    std::uint32_t turn_budget = 0;    ///< requests that one turn of a queue may take
     Settings settings;
     std::vector<QueueInfo> queues;
 
@@ -69,6 +68,7 @@ struct WorkerInfo {
     std::uint64_t queues = 0;
     std::uint64_t polled_queues = 0;
     std::vector<std::string> devices;
+    Settings settings;
     Counters counters;
 
     friend bool operator==(const WorkerInfo&, const WorkerInfo&) = default;
@@ -103,6 +103,7 @@ Json to_json(const DaemonInfo& daemon);
 
 Result<DeviceInfo> parse_device_info(std::string_view body);
 Result<std::vector<DeviceInfo>> parse_device_list(std::string_view body);
+Result<WorkerInfo> parse_worker_info(std::string_view body);
 Result<std::vector<WorkerInfo>> parse_worker_list(std::string_view body);
 Result<Statistics> parse_statistics(std::string_view body);
 Result<DaemonInfo> parse_daemon_info(std::string_view body);
@@ -112,15 +113,5 @@ Json to_json(const Error& error);
 
 /// The error of a reply's body; a body that is none becomes an error that quotes it.
 Error parse_error_reply(std::string_view body);
-
-/// The body of POST /v1/devices/NAME/resize.
-struct ResizeRequest {
-    std::uint64_t size_bytes = 0;  ///< a multiple of 512; 0 (left out): take over the length that the file has now
-
-    friend bool operator==(const ResizeRequest&, const ResizeRequest&) = default;
-};
-
-Result<ResizeRequest> parse_resize_request(std::string_view body);
-Json to_json(const ResizeRequest& request);
 
 }  // namespace sidecore::control

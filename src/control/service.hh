@@ -10,22 +10,33 @@
 #include "base/error.hh"
 #include "control/device_spec.hh"
 #include "control/info.hh"
+#include "control/requests.hh"
 #include "control/settings.hh"
+#include "control/worker_spec.hh"
 
 namespace sidecore::control {
 
-/// Whose settings to change: the queue's, or without a queue the device's, or without either the daemon's.
+/// Whose settings to change: a worker's, or a queue's, or without a queue the device's, or without any the daemon's.
 struct SettingsTarget {
-    std::optional<std::string> device;
-    std::optional<std::uint16_t> queue;  ///< only with a device
+    std::optional<std::string> device{};
+    std::optional<std::uint16_t> queue{};  ///< only with a device
+    std::optional<std::string> worker{};   ///< only without
 
-    Level level() const noexcept { return queue ? Level::queue : device ? Level::device : Level::daemon; }
+    Level level() const noexcept {
+        return worker ? Level::worker : queue ? Level::queue : device ? Level::device : Level::daemon;
+    }
     friend bool operator==(const SettingsTarget&, const SettingsTarget&) = default;
+};
+
+/// A queue, or all queues of a device.
+struct QueueTarget {
+    std::string device;
+    std::optional<std::uint16_t> queue{};
 };
 
 /// All that can be asked of a running daemon. The daemon implements it; the control server and tests use it.
 ///
-/// Thread: one call at a time, from one thread; calls may take as long as it takes to drain a device.
+/// Thread: any; calls take their turns, and may take as long as it takes to drain a device.
 /// Requests have been checked by the parse_* functions; what they cannot know (names in use, a file that is
 /// not there) comes back as an Error: not_found, already_exists, unsupported, …
 class Service {
@@ -50,7 +61,17 @@ public:
 
     virtual Result<DeviceInfo> resize_device(std::string_view name, const ResizeRequest& request) = 0;
 
-    /// Takes effect on running queues before it returns. The target's settings afterwards.
+    virtual Result<WorkerInfo> add_worker(const WorkerSpec& spec) = 0;
+
+    /// Moves its queues to the others, then ends it. Not the last one.
+    virtual Result<void> remove_worker(std::string_view name) = 0;
+
+    virtual Result<WorkerInfo> pin_worker(std::string_view name, const PinRequest& request) = 0;
+
+    /// Hands queues over to another worker, while they run. The device afterwards.
+    virtual Result<DeviceInfo> move(const QueueTarget& target, const MoveRequest& request) = 0;
+
+    /// Takes effect on running queues and workers before it returns. The target's settings afterwards.
     virtual Result<Settings> change_settings(const SettingsTarget& target, const SettingsChange& change) = 0;
 };
 

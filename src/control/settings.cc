@@ -9,7 +9,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "control/units.hh"
 
@@ -24,22 +23,58 @@ constexpr std::array<std::string_view, 7> policy_kinds{"never",       "always", 
                                                        "grow_shrink", "breakeven", "adaptive"};
 constexpr std::array<std::string_view, 3> preferences{"latency", "balanced", "cpu"};
 
+constexpr std::uint64_t one_second_ns = 1'000'000'000;
+constexpr std::uint64_t ten_seconds_ns = 10'000'000'000;
+
 constexpr SettingDescription choice(Setting setting, std::string_view group, std::string_view key,
                                     std::string_view word, std::span<const std::string_view> choices) {
     return {setting, group, key, word, SettingType::choice, 0, 0, choices};
+}
+constexpr SettingDescription boolean(Setting setting, std::string_view group, std::string_view key) {
+    return {setting, group, key, key, SettingType::boolean};
+}
+constexpr SettingDescription integer(Setting setting, std::string_view group, std::string_view key,
+                                     std::string_view word, std::uint64_t lowest, std::uint64_t highest) {
+    return {setting, group, key, word, SettingType::integer, lowest, highest};
+}
+constexpr SettingDescription integer(Setting setting, std::string_view group, std::string_view key,
+                                     std::uint64_t lowest, std::uint64_t highest) {
+    return integer(setting, group, key, key, lowest, highest);
+}
+constexpr SettingDescription duration(Setting setting, std::string_view group, std::string_view key,
+                                      std::string_view word, std::uint64_t lowest_ns, std::uint64_t highest_ns) {
+    return {setting, group, key, word, SettingType::duration, lowest_ns, highest_ns};
+}
+constexpr SettingDescription duration(Setting setting, std::string_view group, std::string_view key,
+                                      std::uint64_t lowest_ns, std::uint64_t highest_ns) {
+    return duration(setting, group, key, key, lowest_ns, highest_ns);
 }
 
 constexpr std::array table{
     choice(Setting::kind, "policy", "kind", "policy", policy_kinds),
     choice(Setting::prefer, "policy", "prefer", "prefer", preferences),
-    SettingDescription{Setting::poll_start_rate, "policy", "poll_start_rate", "poll_start_rate", SettingType::integer,
-                       0, max_32_bits},
-    SettingDescription{Setting::poll_stop_idle, "policy", "poll_stop_idle", "poll_stop_idle", SettingType::duration, 1,
-                       longest_ns},
-    SettingDescription{Setting::tick, "policy", "tick", "tick", SettingType::duration, 1, longest_ns},
-    SettingDescription{Setting::poll_time, "policy", "poll_time", "poll_time", SettingType::duration, 1, longest_ns},
-    SettingDescription{Setting::grow_start, "policy", "grow_start", "grow_start", SettingType::duration, 1, longest_ns},
-    SettingDescription{Setting::grow_max, "policy", "grow_max", "grow_max", SettingType::duration, 1, longest_ns},
+    integer(Setting::poll_start_rate, "policy", "poll_start_rate", 0, max_32_bits),
+    duration(Setting::poll_stop_idle, "policy", "poll_stop_idle", 1, longest_ns),
+    duration(Setting::tick, "policy", "tick", 1, longest_ns),
+    duration(Setting::poll_time, "policy", "poll_time", 1, longest_ns),
+    duration(Setting::grow_start, "policy", "grow_start", 1, longest_ns),
+    duration(Setting::grow_max, "policy", "grow_max", 1, longest_ns),
+    integer(Setting::device_poll_budget, "policy", "poll_budget", 0, 100),
+
+    integer(Setting::weight, "schedule", "weight", 1, 1000),
+    boolean(Setting::latency_class, "schedule", "latency_class"),
+    duration(Setting::turn_min, "schedule", "turn_min", 0, one_second_ns),
+    duration(Setting::turn_max, "schedule", "turn_max", 0, one_second_ns),
+    integer(Setting::turn_requests, "schedule", "turn_requests", 1, 32768),
+
+    integer(Setting::call_max_requests, "calls", "max_requests", "call_max_requests", 1, 32768),
+    duration(Setting::call_max_delay, "calls", "max_delay", "call_max_delay", 0, one_second_ns),
+
+    integer(Setting::worker_poll_budget, worker_group, "poll_budget", 0, 100),
+    boolean(Setting::good_neighbour, worker_group, "good_neighbour"),
+    duration(Setting::wait_max, worker_group, "wait_max", 0, ten_seconds_ns),
+    duration(Setting::stuck_after, worker_group, "stuck_after", 0, ten_seconds_ns),
+    integer(Setting::stuck_pending, worker_group, "stuck_pending", 0, 65535),
 };
 
 constexpr bool table_is_in_order() {
@@ -52,10 +87,14 @@ constexpr bool table_is_in_order() {
 }
 static_assert(table_is_in_order());
 
-constexpr std::array<std::string_view, 4> level_names{"built-in", "daemon", "device", "queue"};
+constexpr std::array<std::string_view, 5> level_names{"built-in", "daemon", "device", "queue", "worker"};
 
-std::vector<std::string_view> groups_of(Level /*level*/) {
-    return {"policy"};
+std::vector<std::string_view> groups_of(Level level) {
+    std::vector<std::string_view> groups{"policy", "schedule", "calls"};
+    if (level == Level::daemon) {
+        groups.push_back(worker_group);
+    }
+    return groups;
 }
 
 std::optional<SettingValue> read_value(TableReader& reader, const SettingDescription& setting) {
@@ -75,12 +114,18 @@ std::optional<SettingValue> read_value(TableReader& reader, const SettingDescrip
 
 enum class Null : std::uint8_t { is_wrong, inherits };
 
-void read_group(TableReader& reader, std::string_view group, Null null, SettingsChange& into) {
+void read_group(TableReader& reader, std::string_view group, Level level, Null null, SettingsChange& into) {
     for (const SettingDescription& setting : table) {
         if (setting.group != group) {
             continue;
         }
-        if (null == Null::inherits && reader.is_null(setting.key)) {
+        if (level == Level::queue && setting.setting == Setting::device_poll_budget) {
+            if (reader.find(setting.key) != nullptr) {
+                reader.report(setting.key, fmt::format("{} is for all queues of a device together; set it for the "
+                                                       "device",
+                                                       setting.key));
+            }
+        } else if (null == Null::inherits && reader.is_null(setting.key)) {
             into.inherit.insert(setting.setting);
         } else if (auto value = read_value(reader, setting)) {
             into.set[setting.setting] = std::move(*value);
@@ -88,12 +133,16 @@ void read_group(TableReader& reader, std::string_view group, Null null, Settings
     }
 }
 
-SettingsChange read_groups(TableReader& reader, Level level, Null null, Problems& problems) {
+SettingsChange read_all(TableReader& reader, Level level, Null null, Problems& problems) {
     SettingsChange result;
+    if (level == Level::worker) {
+        read_group(reader, worker_group, level, null, result);
+        return result;
+    }
     for (const std::string_view group : groups_of(level)) {
         if (const Value* members = reader.table(group)) {
             TableReader group_reader(*members, group, problems);
-            read_group(group_reader, group, null, result);
+            read_group(group_reader, group, level, null, result);
             group_reader.finish();
         }
     }
@@ -115,6 +164,18 @@ SettingValue read_reply_value(TableReader& reader, const SettingDescription& set
             break;
     }
     return reader.text(setting.key).value_or("");
+}
+
+void read_reply_group(TableReader& reader, std::string_view group, Problems& problems, Settings& into) {
+    static const Value nobody{Value::Table{}, {}};
+    const Value* sources = reader.table("from");
+    TableReader from(sources != nullptr ? *sources : nobody, "from", problems, TableReader::Unknown::ignore);
+    for (const SettingDescription& setting : table) {
+        if (setting.group == group) {
+            into.put(setting.setting, read_reply_value(reader, setting),
+                     static_cast<Level>(from.choice(setting.key, level_names).value_or(0)));
+        }
+    }
 }
 
 }  // namespace
@@ -163,8 +224,14 @@ Settings Settings::overridden_by(const SettingValues& values, Level source) cons
     return result;
 }
 
+Settings Settings::with(const Settings& others) const {
+    Settings result = *this;
+    result.values_.insert(others.values_.begin(), others.values_.end());
+    return result;
+}
+
 SettingValues read_setting_values(TableReader& reader, Level level, Problems& problems) {
-    return read_groups(reader, level, Null::is_wrong, problems).set;
+    return read_all(reader, level, Null::is_wrong, problems).set;
 }
 
 void add_to_json(Json& json, const SettingValues& values) {
@@ -185,29 +252,23 @@ void add_to_json(Json& json, const Settings& settings) {
     }
 }
 
-Json to_json(const Settings& settings) {
+Json to_json(const Settings& settings, Level level) {
     Json json = Json::object();
     add_to_json(json, settings);
-    return json;
+    return level == Level::worker ? json[worker_group] : json;
 }
 
 Settings read_settings(TableReader& reader, Level level, Problems& problems) {
     Settings settings;
+    if (level == Level::worker) {
+        read_reply_group(reader, worker_group, problems, settings);
+        return settings;
+    }
     for (const std::string_view group : groups_of(level)) {
         reader.require(group);
-        const Value* members = reader.table(group);
-        if (members == nullptr) {
-            continue;
-        }
-        TableReader group_reader(*members, group, problems, TableReader::Unknown::ignore);
-        static const Value nobody{Value::Table{}, {}};
-        const Value* sources = group_reader.table("from");
-        TableReader from(sources != nullptr ? *sources : nobody, "from", problems, TableReader::Unknown::ignore);
-        for (const SettingDescription& setting : table) {
-            if (setting.group == group) {
-                settings.put(setting.setting, read_reply_value(group_reader, setting),
-                             static_cast<Level>(from.choice(setting.key, level_names).value_or(0)));
-            }
+        if (const Value* members = reader.table(group)) {
+            TableReader group_reader(*members, group, problems, TableReader::Unknown::ignore);
+            read_reply_group(group_reader, group, problems, settings);
         }
     }
     return settings;
@@ -228,11 +289,10 @@ Result<SettingsChange> parse_settings_change(std::string_view body, Level level)
     SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
     Problems problems;
     TableReader reader(value, "settings", problems);
-    SettingsChange change = read_groups(reader, level, Null::inherits, problems);
+    SettingsChange change = read_all(reader, level, Null::inherits, problems);
     reader.finish();
     if (problems.empty() && change.set.empty() && change.inherit.empty()) {
-        problems.push_back(
-            {value.where, fmt::format("nothing to change; settings can have {}", fmt::join(groups_of(level), ", "))});
+        problems.push_back({value.where, "nothing to change"});
     }
     if (!problems.empty()) {
         return tl::unexpected(to_error(problems));

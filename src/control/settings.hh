@@ -14,9 +14,9 @@
 
 namespace sidecore::control {
 
-/// What can be set while the daemon runs, at several levels: what a queue does not say comes from its device, what the device does
-/// not say from the daemon, and the rest is built in. A new setting is a line here, one in the table of settings.cc and one in
-/// daemon/engine_settings.cc; configuration, control API and command take it from there.
+/// What can be set while the daemon runs, at several levels: what a queue does not say comes from its device, what a device or a
+/// worker does not say from the daemon, and the rest is built in. A new setting is a line here, one in the table of settings.cc
+/// and one in daemon/engine_settings.cc; configuration, control API and command take it from there.
 enum class Setting : std::uint8_t {
     // policy
     kind,
@@ -27,6 +27,22 @@ enum class Setting : std::uint8_t {
     poll_time,
     grow_start,
     grow_max,
+    device_poll_budget,
+    // schedule
+    weight,
+    latency_class,
+    turn_min,
+    turn_max,
+    turn_requests,
+    // calls
+    call_max_requests,
+    call_max_delay,
+    // workers
+    worker_poll_budget,
+    good_neighbour,
+    wait_max,
+    stuck_after,
+    stuck_pending,
 };
 
 enum class SettingType : std::uint8_t { boolean, integer, duration, choice };
@@ -48,7 +64,10 @@ std::span<const SettingDescription> all_settings() noexcept;
 const SettingDescription& describe(Setting setting) noexcept;
 
 /// Who said so, or who is spoken to.
-enum class Level : std::uint8_t { built_in, daemon, device, queue };
+enum class Level : std::uint8_t { built_in, daemon, device, queue, worker };
+
+/// The group of settings that are workers'; the others are queues'. One worker's are written without the group around them.
+inline constexpr std::string_view worker_group = "workers";
 
 std::string_view to_string(Level level) noexcept;
 
@@ -98,28 +117,31 @@ public:
     /// The settings one level down, where `values` speak for `source`. What does not exist here is passed over.
     Settings overridden_by(const SettingValues& values, Level source) const;
 
+    /// These and those.
+    Settings with(const Settings& others) const;
+
     friend bool operator==(const Settings&, const Settings&) = default;
 
 private:
     std::map<Setting, Sourced> values_;
 };
 
-/// Reads the groups that `level` can have out of a table of a configuration or a request.
+/// Reads the groups that `level` can have, or a worker's settings, out of a table of a configuration or a request.
 SettingValues read_setting_values(TableReader& reader, Level level, Problems& problems);
 
 /// The other way round: a group's object in `json` for each group that has values.
 void add_to_json(Json& json, const SettingValues& values);
 
-/// {"policy": {"kind": "adaptive", …, "from": {"kind": "built-in", …}}, …}
+/// {"policy": {"kind": "adaptive", …, "from": {"kind": "built-in", …}}, …}; of a worker: {"poll_budget": 100, …, "from": {…}}
 void add_to_json(Json& json, const Settings& settings);
-Json to_json(const Settings& settings);
+Json to_json(const Settings& settings, Level level);
 
-/// The same out of a reply: all the groups that `level` can have, with all their settings.
+/// The same out of a reply: all the groups that `level` can have, or the worker's settings, all of them.
 Settings read_settings(TableReader& reader, Level level, Problems& problems);
 Result<Settings> parse_settings(std::string_view body, Level level);
 
-/// The body of a PATCH …/settings: groups of values, with null for what is to be inherited again. At least one.
+/// The body of a PATCH …/settings: groups of values, or a worker's, with null for what is to be inherited again. At least one.
 Result<SettingsChange> parse_settings_change(std::string_view body, Level level);
-Json to_json(const SettingsChange& change);
+Json to_json(const SettingsChange& change);  // in groups, whatever the level
 
 }  // namespace sidecore::control

@@ -93,7 +93,11 @@ std::string_view state_of(const endpoint::Info& info) {
 }  // namespace
 
 ServedDevice::ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::Settings above)
-    : spec_(std::move(spec)), workers_(std::move(workers)), above_(std::move(above)), queue_settings_(spec_.queues) {
+    : spec_(std::move(spec)),
+      workers_(std::move(workers)),
+      left_(spec_.queues),
+      above_(std::move(above)),
+      queue_settings_(spec_.queues) {
     for (const control::QueueSpec& queue : spec_.queue_specs) {
         queue_settings_.at(queue.index) = queue.settings;
     }
@@ -143,6 +147,7 @@ Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::Device
         return within(std::move(endpoint).error());
     }
     device->endpoint_ = std::move(*endpoint);
+    device->set_poll_budget();
     return device;
 }
 
@@ -163,7 +168,6 @@ control::DeviceInfo ServedDevice::info() const {
     info.storage_kind = disk_->backend().kind();
     info.storage_description = disk_->description();
     info.features = from.features;
-    info.turn_budget = queue_settings(0).schedule.turn_requests;
     info.settings = settings();
     for (std::uint16_t index = 0; index < spec_.queues; ++index) {
         control::QueueInfo& queue = info.queues.emplace_back(to_info(from.queues.at(index), now_ns));
@@ -178,12 +182,11 @@ control::Settings ServedDevice::settings(std::uint16_t queue) const {
 }
 
 engine::QueueSettings ServedDevice::queue_settings(std::uint16_t queue) const {
-    engine::QueueSettings settings = to_queue_settings(this->settings(queue));
-    settings.schedule.turn_requests = spec_.turn_budget.value_or(settings.schedule.turn_requests);
-    return settings;
+    return to_queue_settings(settings(queue));
 }
 
 void ServedDevice::apply_settings() {
+    set_poll_budget();
     for (std::uint16_t queue = 0; queue < spec_.queues; ++queue) {
         const engine::QueueSettings wanted = queue_settings(queue);
         if (wanted != endpoint_->queue_settings(queue)) {
@@ -192,20 +195,53 @@ void ServedDevice::apply_settings() {
     }
 }
 
+/// A budget that stays keeps what has been spent of it.
+void ServedDevice::set_poll_budget() {
+    const auto percent = static_cast<std::uint32_t>(settings().number(control::Setting::device_poll_budget));
+    if (percent != poll_budget_percent_) {
+        endpoint_->set_poll_budget(percent);
+        poll_budget_percent_ = percent;
+    }
+}
+
 void ServedDevice::set_settings_above(const control::Settings& above) {
     above_ = above;
     apply_settings();
 }
 
-void ServedDevice::change_settings(const control::SettingsChange& change) {
+control::Settings ServedDevice::change_settings(const control::SettingsChange& change) {
     spec_.settings = change.applied_to(std::move(spec_.settings));
     apply_settings();
+    return settings();
 }
 
-void ServedDevice::change_settings(std::uint16_t queue, const control::SettingsChange& change) {
+control::Settings ServedDevice::change_settings(std::uint16_t queue, const control::SettingsChange& change) {
     control::SettingValues& values = queue_settings_.at(queue);
     values = change.applied_to(std::move(values));
     apply_settings();
+    return settings(queue);
+}
+
+Result<void> ServedDevice::move(std::uint16_t queue, engine::Worker& to) {
+    engine::Worker*& worker = workers_.at(queue);
+    if (worker == &to) {
+        return {};
+    }
+    SIDECORE_TRY(endpoint_->move_queue(queue, to));
+    left_.at(queue).insert(worker);
+    spdlog::info("{}: queue {} moved from {} to {}", spec_.name, queue, worker->name(), to.name());
+    worker = &to;
+    return {};
+}
+
+Result<void> ServedDevice::settle(const engine::Worker& worker) {
+    for (std::uint16_t queue = 0; queue < spec_.queues; ++queue) {
+        if (left_[queue].contains(&worker)) {
+            SIDECORE_TRY(endpoint_->settle(queue));
+            left_[queue].clear();
+        }
+    }
+    return {};
 }
 
 Result<void> ServedDevice::resize(std::uint64_t size_bytes) {

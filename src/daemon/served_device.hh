@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,10 +48,18 @@ public:
     control::Settings settings() const { return above_.overridden_by(spec_.settings, control::Level::device); }
     control::Settings settings(std::uint16_t queue) const;
 
-    /// The daemon's, the device's or a queue's settings have changed: holds for running queues when it returns.
+    /// The daemon's, the device's or a queue's settings have changed: holds for running queues when it returns. The settings
+    /// afterwards.
     void set_settings_above(const control::Settings& above);
-    void change_settings(const control::SettingsChange& change);
-    void change_settings(std::uint16_t queue, const control::SettingsChange& change);
+    control::Settings change_settings(const control::SettingsChange& change);
+    control::Settings change_settings(std::uint16_t queue, const control::SettingsChange& change);
+
+    /// Hands a queue over to `to`, which outlives the device, or the queue leaves it before. Errors: as Endpoint::move_queue.
+    Result<void> move(std::uint16_t queue, engine::Worker& to);
+
+    /// Waits until no I/O is in flight that the device's queues submitted while they were on `worker`, where they are no longer.
+    /// Errors: as Endpoint::settle.
+    Result<void> settle(const engine::Worker& worker);
     std::uint16_t queues() const noexcept { return spec_.queues; }
 
     /// 0: takes over the length that the file has now. The driver is told.
@@ -61,12 +70,15 @@ private:
 
     engine::QueueSettings queue_settings(std::uint16_t queue) const;
     void apply_settings();
+    void set_poll_budget();
 
     control::DeviceSpec spec_;
-    const std::vector<engine::Worker*> workers_;
+    std::vector<engine::Worker*> workers_;               // by queue
+    std::vector<std::set<const engine::Worker*>> left_;  // by queue: where I/O of it may still be in flight
     control::Settings above_;
     std::vector<control::SettingValues> queue_settings_;
-    device::BlkDevice* disk_ = nullptr;  // the endpoint's
+    std::uint32_t poll_budget_percent_ = 100;  // as the endpoint has it
+    device::BlkDevice* disk_ = nullptr;        // the endpoint's
     std::unique_ptr<endpoint::Endpoint> endpoint_;
 };
 

@@ -60,12 +60,11 @@ TEST(Render, ShowsADevice) {
                                  "read-only   no\n"
                                  "serial      disk0\n"
                                  "features    0x130000000\n"
-                                 "turn        at most 64 requests\n"
                                  "\n"
-                                 "SETTING          DEVICE               QUEUE 1\n"
-                                 "policy           rate (daemon)        always (queue)\n"
-                                 "prefer           balanced (built-in)  balanced (built-in)\n"));
-    EXPECT_THAT(text, HasSubstr("\npoll_stop_idle   500ms (device)       500ms (device)\n"));
+                                 "SETTING            DEVICE               QUEUE 1\n"
+                                 "policy             rate (daemon)        always (queue)\n"
+                                 "prefer             balanced (built-in)  balanced (built-in)\n"));
+    EXPECT_THAT(text, HasSubstr("\npoll_stop_idle     500ms (device)       500ms (device)\n"));
     EXPECT_THAT(text, EndsWith("\n"
                                "QUEUE  RING  WORKER  MODE      SINCE  STATE        REQUESTS\n"
                                "    0   256  io0     polled    3.2 s  listed           1010\n"
@@ -97,8 +96,11 @@ TEST(Render, ShowsCounters) {
 TEST(Render, ShowsDaemonAndWorkers) {
     FakeService service;
     EXPECT_THAT(render_daemon(service.daemon()), StartsWith("sidecored 0.1.0, process 4711, up for 62.1 min\n\n"
-                                                            "SETTING          VALUE\n"
-                                                            "policy           rate (daemon)\n"));
+                                                            "SETTING            VALUE\n"
+                                                            "policy             rate (daemon)\n"));
+    EXPECT_THAT(render_daemon(service.daemon()), HasSubstr("\n\nSETTING OF WORKERS  VALUE\n"
+                                                           "poll_budget         100 (built-in)\n"));
+    EXPECT_THAT(render_worker(service.workers().at(0)), HasSubstr("disk0\n\nSETTING OF WORKERS  VALUE\n"));
     EXPECT_EQ(render_workers(service.workers()),
               "NAME  CPU  THREAD  QUEUES  POLLED  CPU TIME  DEVICES\n"
               "io0     3    4712       2       1     1.5 s  disk0\n");

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -36,11 +37,12 @@ std::string example_of(const SettingDescription& setting) {
 
 TEST(Settings, HaveNamesOfTheirOwn) {
     std::set<std::string> keys;
-    std::set<std::string_view> words;
+    std::set<std::pair<bool, std::string_view>> words;
     for (const SettingDescription& setting : all_settings()) {
         EXPECT_EQ(&describe(setting.setting), &setting);
         EXPECT_TRUE(keys.insert(std::string(setting.group) + "." + std::string(setting.key)).second) << setting.key;
-        EXPECT_TRUE(words.insert(setting.word).second) << setting.word;
+        const bool of_workers = setting.group == worker_group;  // whose words are apart
+        EXPECT_TRUE(words.insert({of_workers, setting.word}).second) << setting.word;
     }
 }
 
@@ -84,8 +86,9 @@ TEST(SettingsChange, LeavesAloneWhatItDoesNotName) {
 }
 
 TEST(SettingsChange, RefusesWhatIsWrong) {
-    EXPECT_THAT(error_of("{}"), HasSubstr("request: nothing to change; settings can have policy"));
-    EXPECT_THAT(error_of(R"({"policy": {}})"), HasSubstr("nothing to change"));
+    EXPECT_EQ(error_of("{}"), "request: nothing to change");
+    EXPECT_EQ(error_of("{}", Level::worker), "request: nothing to change");
+    EXPECT_EQ(error_of(R"({"policy": {}})"), "request: nothing to change");
     EXPECT_EQ(error_of("[]"), "request: settings is a table, not an array");
     EXPECT_EQ(error_of(R"({"policy": 1})"), "policy: policy is a table, not an integer");
     EXPECT_EQ(error_of(R"({"policy": {"kind": "sometimes"}})"),
@@ -125,8 +128,9 @@ TEST(Settings, TheLowestLevelThatSpeaksWins) {
     EXPECT_EQ(queue.at(Setting::poll_start_rate).source, Level::daemon);
     EXPECT_EQ(queue.at(Setting::tick).source, Level::built_in);
     EXPECT_FALSE(queue.all().contains(Setting::poll_time)) << "what does not exist at a level stays out of it";
-    EXPECT_EQ(to_text(to_json(queue)), R"({"policy":{"kind":"always","poll_start_rate":8,"tick":"1ms",)"
-                                       R"("from":{"kind":"queue","poll_start_rate":"daemon","tick":"built-in"}}})");
+    EXPECT_EQ(to_text(to_json(queue, Level::queue)),
+              R"({"policy":{"kind":"always","poll_start_rate":8,"tick":"1ms",)"
+              R"("from":{"kind":"queue","poll_start_rate":"daemon","tick":"built-in"}}})");
 }
 
 TEST(Settings, RepliesRoundTripAndMayBeOfANewerDaemon) {
@@ -140,7 +144,7 @@ TEST(Settings, RepliesRoundTripAndMayBeOfANewerDaemon) {
         }
         settings.put(setting.setting, value, Level::daemon);
     }
-    Json json = to_json(settings);
+    Json json = to_json(settings, Level::daemon);
     EXPECT_EQ(parse_settings(to_text(json), Level::daemon).value(), settings);
     json["policy"]["colour"] = "blue";
     json["colours"] = Json::object();
@@ -148,6 +152,47 @@ TEST(Settings, RepliesRoundTripAndMayBeOfANewerDaemon) {
     json["policy"].erase("kind");
     EXPECT_EQ(parse_settings(to_text(json), Level::daemon).error().message, "policy: policy needs the key \"kind\"");
     EXPECT_THAT(parse_settings("{}", Level::daemon).error().message, HasSubstr("settings needs the key \"policy\""));
+}
+
+TEST(Settings, OfScheduleAndCallsHaveTheirLimits) {
+    const auto of_schedule = [](std::string_view key, std::string_view value) {
+        return error_of(fmt::format(R"({{"schedule": {{"{}": {}}}}})", key, value), Level::queue);
+    };
+    EXPECT_EQ(of_schedule("weight", "1"), "no error");
+    EXPECT_EQ(of_schedule("weight", "1001"), "schedule.weight: weight cannot be 1001; allowed are 1 to 1000");
+    EXPECT_EQ(of_schedule("latency_class", "1"),
+              "schedule.latency_class: latency_class is true or false, not an integer");
+    EXPECT_EQ(of_schedule("turn_min", "\"0\""), "no error");
+    EXPECT_EQ(of_schedule("turn_max", "\"2s\""), "schedule.turn_max: turn_max cannot be 2s; allowed are 0 to 1s");
+    EXPECT_EQ(of_schedule("turn_requests", "0"),
+              "schedule.turn_requests: turn_requests cannot be 0; allowed are 1 to 32768");
+    EXPECT_EQ(error_of(R"({"calls": {"max_requests": 0}})"),
+              "calls.max_requests: max_requests cannot be 0; allowed are 1 to 32768");
+    EXPECT_EQ(error_of(R"({"calls": {"max_delay": "1m"}})"),
+              "calls.max_delay: max_delay cannot be 60s; allowed are 0 to 1s");
+}
+
+TEST(Settings, OfADeviceAsAWholeAreNoQueues) {
+    EXPECT_EQ(error_of(R"({"policy": {"poll_budget": 20}})", Level::device), "no error");
+    EXPECT_EQ(error_of(R"({"policy": {"poll_budget": 101}})", Level::device),
+              "policy.poll_budget: poll_budget cannot be 101; allowed are 0 to 100");
+    EXPECT_EQ(error_of(R"({"policy": {"poll_budget": 20}})", Level::queue),
+              "policy.poll_budget: poll_budget is for all queues of a device together; set it for the device");
+}
+
+TEST(Settings, OfOneWorkerHaveNoGroupAroundThem) {
+    const auto change = parse_settings_change(R"({"poll_budget": 20, "wait_max": null})", Level::worker);
+    ASSERT_TRUE(change) << change.error().message;
+    EXPECT_EQ(change->set, (SettingValues{{Setting::worker_poll_budget, 20U}}));
+    EXPECT_EQ(change->inherit, std::set<Setting>{Setting::wait_max});
+    EXPECT_EQ(error_of(R"({"good_neighbour": "yes"})", Level::worker),
+              "good_neighbour: good_neighbour is true or false, not a string");
+    EXPECT_THAT(error_of(R"({"workers": {"poll_budget": 20}})", Level::worker), HasSubstr("unknown key \"workers\""));
+    EXPECT_THAT(error_of(R"({"workers": {"poll_budget": 20}})", Level::device), HasSubstr("unknown key \"workers\""));
+
+    Settings settings;
+    settings.put(Setting::worker_poll_budget, 20U, Level::worker);
+    EXPECT_EQ(to_text(to_json(settings, Level::worker)), R"({"poll_budget":20,"from":{"poll_budget":"worker"}})");
 }
 
 TEST(Settings, AreShownAsTheyAreWritten) {

@@ -17,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 constexpr std::string_view new_device =
     R"({"name": "disk1", "type": "blk", "socket": "/run/d", "storage": {"kind": "null", "size": 512}})";
@@ -66,6 +67,22 @@ TEST_F(ControlRoutes, CarryOutChanges) {
                     "remove disk1"));
 }
 
+TEST_F(ControlRoutes, ManageWorkers) {
+    EXPECT_EQ(ask("POST", "/v1/workers", R"({"name": "io1", "cpu": 1, "poll_budget": 50})").status, 201U);
+    EXPECT_EQ(ask("POST", "/v1/workers/io1/pin", R"({"cpu": null})").status, 200U);
+    const ControlReply changed = ask("PATCH", "/v1/workers/io1/settings", R"({"poll_budget": 20, "wait_max": null})");
+    EXPECT_EQ(changed.status, 200U);
+    EXPECT_THAT(changed.body, StartsWith(R"({"poll_budget":20,)"));
+    EXPECT_EQ(ask("PATCH", "/v1/settings", R"({"workers": {"poll_budget": 30}})").status, 200U);
+    EXPECT_EQ(ask("POST", "/v1/devices/disk0/move", R"({"worker": "io1"})").status, 200U);
+    EXPECT_EQ(ask("POST", "/v1/devices/disk0/queues/1/move", R"({"worker": "io0"})").status, 200U);
+    EXPECT_EQ(ask("DELETE", "/v1/workers/io1").status, 204U);
+    EXPECT_THAT(service_.log(), ElementsAre("add worker io1 on 1 with 1 settings", "pin io1 none",
+                                            R"(set io1 {"workers":{"poll_budget":20,"wait_max":null}})",
+                                            R"(set */* {"workers":{"poll_budget":30}})", "move disk0/* io1",
+                                            "move disk0/1 io0", "remove worker io1"));
+}
+
 TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
     const std::vector<std::pair<std::string_view, std::string_view>> posts{
         {"POST", "/v1/devices"},
@@ -73,6 +90,11 @@ TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
         {"PATCH", "/v1/settings"},
         {"PATCH", "/v1/devices/disk0/settings"},
         {"PATCH", "/v1/devices/disk0/queues/0/settings"},
+        {"PATCH", "/v1/workers/io0/settings"},
+        {"POST", "/v1/workers"},
+        {"POST", "/v1/workers/io0/pin"},
+        {"POST", "/v1/devices/disk0/move"},
+        {"POST", "/v1/devices/disk0/queues/0/move"},
     };
     for (const auto& [method, path] : posts) {
         for (const std::string_view body : {"", "{", "7", R"({"nonsense": 1})"}) {

@@ -10,12 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "daemon/engine_settings.hh"
-#include "daemon/guest.hh"
-#include "daemon/scratch_folder.hh"
+#include "daemon/manager_fixture.hh"
 #include "vhost_user/socket.hh"
 
 namespace sidecore::daemon {
@@ -28,55 +28,10 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-control::SettingsChange change(std::string_view json) {
-    return control::parse_settings_change(json, Level::daemon).value();
-}
-
-class ManagerTest : public ::testing::Test {
-protected:
-    void start(std::vector<WorkerSpec> workers = {{"io0", std::nullopt}}, control::SettingValues settings = {}) {
-        auto manager = Manager::create(workers, std::move(settings));
-        ASSERT_TRUE(manager) << manager.error().message;
-        manager_ = std::move(*manager);
-    }
-
-    control::DeviceSpec spec(const std::string& name, std::uint16_t queues = 1) const {
-        control::DeviceSpec spec;
-        spec.name = name;
-        spec.socket = folder_ / (name + ".sock");
-        spec.queues = queues;
-        spec.storage.kind = control::StorageKind::memory;
-        spec.storage.size_bytes = 1U << 20U;
-        return spec;
-    }
-
-    void add(const control::DeviceSpec& device) {
-        const auto added = manager_->add_device(device);
-        ASSERT_TRUE(added) << added.error().message;
-    }
-
-    frontend::BlkDriver drive(const control::DeviceSpec& device) {
-        return frontend::BlkDriver::start(device.socket, test::small_driver(device.queues)).value();
-    }
-
-    control::QueueInfo queue(std::string_view device, std::size_t index = 0) {
-        return manager_->device(device).value().queues.at(index);
-    }
-
-    /// A driver may see its request completed a moment before it is counted, at the end of the turn.
-    void expect_counts(std::string_view device, std::size_t index, std::string_view counter, std::uint64_t value) {
-        EXPECT_TRUE(eventually([&] { return control::counter(queue(device, index).counters, counter) >= value; }))
-            << control::counter(queue(device, index).counters, counter) << " " << counter;
-    }
-
-    test::ScratchFolder folder_;
-    std::unique_ptr<Manager> manager_;
-};
-
 TEST_F(ManagerTest, AddsAndDescribesADevice) {
     start();
     control::DeviceSpec device = spec("disk0", 2);
-    device.turn_budget = 16;
+    device.settings[Setting::turn_requests] = 16U;
     const auto added = manager_->add_device(device);
     ASSERT_TRUE(added) << added.error().message;
     EXPECT_EQ(added->name, "disk0");
@@ -89,7 +44,7 @@ TEST_F(ManagerTest, AddsAndDescribesADevice) {
     EXPECT_EQ(added->serial, "disk0");
     EXPECT_EQ(added->capacity_bytes, 1U << 20U);
     EXPECT_EQ(added->storage_kind, "memory");
-    EXPECT_EQ(added->turn_budget, 16U);
+    EXPECT_EQ(added->settings.number(Setting::turn_requests), 16U);
     ASSERT_EQ(added->queues.size(), 2U);
     EXPECT_EQ(added->queues[1].index, 1);
     EXPECT_EQ(added->queues[1].worker, "io0");
@@ -101,7 +56,7 @@ TEST_F(ManagerTest, AddsAndDescribesADevice) {
     const control::DaemonInfo daemon = manager_->daemon();
     EXPECT_EQ(daemon.process_id, ::getpid());
     EXPECT_GT(daemon.uptime_ns, 0U);
-    EXPECT_EQ(daemon.settings, built_in_queue_settings());
+    EXPECT_EQ(daemon.settings.at(Setting::kind), built_in_queue_settings().at(Setting::kind));
 }
 
 TEST_F(ManagerTest, ServesADriver) {
@@ -201,7 +156,7 @@ TEST_F(ManagerTest, WhatIsNotThereIsNotFound) {
 }
 
 TEST_F(ManagerTest, SettingsComeFromTheLowestLevelThatSpeaks) {
-    start({{"io0", std::nullopt}}, {{Setting::poll_start_rate, 7U}});
+    start({{"io0"}}, {{Setting::poll_start_rate, 7U}});
     control::DeviceSpec device = spec("disk0", 2);
     device.settings[Setting::tick] = 5'000'000U;
     device.queue_specs.push_back({1, std::nullopt, {{Setting::kind, "always"}}});
@@ -236,7 +191,7 @@ TEST_F(ManagerTest, SettingsComeFromTheLowestLevelThatSpeaks) {
 }
 
 TEST_F(ManagerTest, AChangeOfPolicyHoldsForRunningQueues) {
-    start({{"io0", std::nullopt}}, {{Setting::kind, "never"}});
+    start({{"io0"}}, {{Setting::kind, "never"}});
     const control::DeviceSpec device = spec("disk0", 2);
     add(device);
     frontend::BlkDriver driver = drive(device);
@@ -260,8 +215,7 @@ TEST_F(ManagerTest, AChangeOfPolicyHoldsForRunningQueues) {
 }
 
 TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
-    start({{"io0", std::nullopt}},
-          {{Setting::kind, "rate"}, {Setting::poll_start_rate, 1U}, {Setting::poll_stop_idle, 20'000'000U}});
+    start({{"io0"}}, {{Setting::kind, "rate"}, {Setting::poll_start_rate, 1U}, {Setting::poll_stop_idle, 20'000'000U}});
     const control::DeviceSpec device = spec("disk0");
     add(device);
     frontend::BlkDriver driver = drive(device);
@@ -280,7 +234,7 @@ TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
 }
 
 TEST_F(ManagerTest, QueuesGoToTheWorkerWithTheFewest) {
-    start({{"io0", std::nullopt}, {"io1", std::nullopt}, {"io2", std::nullopt}});
+    start({{"io0"}, {"io1"}, {"io2"}});
     add(spec("a", 4));
     add(spec("b", 1));
     add(spec("c", 2));
@@ -310,9 +264,9 @@ TEST_F(ManagerTest, QueuesGoToTheWorkerWithTheFewest) {
 }
 
 TEST_F(ManagerTest, AWorkerThatCannotBePinnedIsAnError) {
-    const auto manager = Manager::create({{"io0", 1023}}, {});
+    const auto manager = Manager::create({.workers = {{"io0", 1023}}});
     ASSERT_FALSE(manager);
-    EXPECT_THAT(manager.error().message, HasSubstr("CPU 1023"));
+    EXPECT_THAT(manager.error().message, HasSubstr("there is no CPU 1023 for worker io0; the daemon may use CPU "));
     start({{"io0", 0}});
     EXPECT_EQ(manager_->workers().at(0).cpu, 0U);
 }
