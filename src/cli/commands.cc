@@ -126,6 +126,11 @@ Result<void> Commands::move(const control::QueueTarget& target, const std::strin
         control::parse_device_info, render_device);
 }
 
+Result<void> Commands::why(const control::QueueTarget& target) {
+    SIDECORE_TRY_ASSIGN(const std::string path, queue_path(target));
+    return print(client_.request("GET", path + "/why"), control::parse_explanation, render_explanation);
+}
+
 Result<void> Commands::version() {
     SIDECORE_TRY_ASSIGN(const std::string body, client_.request("GET", "/v1/version"));
     if (json_) {

@@ -32,6 +32,7 @@ public:
     Result<void> remove_worker(const std::string& name);
     Result<void> pin_worker(const std::string& name, const control::PinRequest& request);
     Result<void> move(const control::QueueTarget& target, const std::string& worker);
+    Result<void> why(const control::QueueTarget& target);
     Result<void> version();
 
     Result<void> set(const control::Json& change, const control::SettingsTarget& target);

@@ -40,7 +40,7 @@ struct Arguments {
     AddArguments add;
     std::string add_from;
     std::string name;  // of a device: show, resize; of a worker: worker, move
-    std::string word;  // worker pin: CPU; move: what
+    std::string word;  // worker pin: CPU; move, why: whose
     std::optional<std::uint64_t> cpu;
     bool of_workers = false;
     std::vector<std::string> names;
@@ -217,6 +217,14 @@ void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
     show->callback([&arguments, &action] {
         action = [&arguments](Commands& commands) {
             return arguments.name.empty() ? commands.show_daemon() : commands.show(arguments.name, arguments.counters);
+        };
+    });
+
+    CLI::App* why = app.add_subcommand("why", "Explain why queues are polled or not, and what that has cost and saved");
+    why->add_option("DEVICE[/QUEUE]", arguments.word, "Name of the device, and number of the queue")->required();
+    why->callback([&arguments, &action] {
+        action = [target = or_usage_error(queue_target_from(arguments.word))](Commands& commands) {
+            return commands.why(target);
         };
     });
 

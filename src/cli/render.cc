@@ -25,30 +25,6 @@ using control::WorkerInfo;
 constexpr auto right = Table::Align::right;
 constexpr double ns_per_s = 1e9;
 
-/// A length of time at a glance: "3.2 s", "5 min", "2 d".
-std::string glance(std::uint64_t duration_ns) {
-    struct Scale {
-        double limit_s;
-        double unit_s;
-        std::string_view name;
-    };
-    static constexpr std::array<Scale, 5> scales{{
-        {1e-3, 1e-6, "us"},
-        {1, 1e-3, "ms"},
-        {120, 1, "s"},
-        {7200, 60, "min"},
-        {172800, 3600, "h"},
-    }};
-    const double duration_s = static_cast<double>(duration_ns) / ns_per_s;
-    for (const Scale& scale : scales) {
-        if (duration_s < scale.limit_s) {
-            return fmt::format("{:.3g} {}", duration_s / scale.unit_s, scale.name);
-        }
-    }
-    constexpr double day_s = 86400;
-    return fmt::format("{:.0f} d", duration_s / day_s);
-}
-
 using Bearers = std::vector<std::pair<std::string, const control::Settings*>>;
 
 /// A row per setting of queues or of workers, a column per bearer of settings: each value with who said so.
@@ -166,7 +142,7 @@ std::string render_settings(const control::Settings& settings) {
 
 std::string render_daemon(const control::DaemonInfo& daemon) {
     return fmt::format("sidecored {}, process {}, up for {}\n\n{}", printable(daemon.version), daemon.process_id,
-                       glance(daemon.uptime_ns), render_settings(daemon.settings));
+                       control::rough_duration(daemon.uptime_ns), render_settings(daemon.settings));
 }
 
 std::string render_devices(const std::vector<DeviceInfo>& devices) {
@@ -214,13 +190,25 @@ std::string render_device(const DeviceInfo& device) {
     Bearers bearers{{"DEVICE", &device.settings}};
     for (const QueueInfo& queue : device.queues) {
         queues.add({std::to_string(queue.index), std::to_string(queue.size), queue.worker,
-                    queue.attached ? queue.mode : "-", queue.attached ? glance(queue.mode_age_ns) : "-",
-                    std::string(state_of(queue)), std::to_string(requests_of(queue.counters))});
+                    queue.attached ? queue.mode : "-",
+                    queue.attached ? control::rough_duration(queue.mode_age_ns) : "-", std::string(state_of(queue)),
+                    std::to_string(requests_of(queue.counters))});
         if (queue.settings != device.settings) {
             bearers.emplace_back(fmt::format("QUEUE {}", queue.index), &queue.settings);
         }
     }
     return fmt::format("{}\n{}\n{}", text, settings_table("SETTING", bearers), queues.text());
+}
+
+std::string render_explanation(const control::Explanation& explanation) {
+    std::string text;
+    for (const control::QueueReasons& queue : explanation.queues) {
+        text += fmt::format("{}{}, queue {}:\n", text.empty() ? "" : "\n", printable(explanation.device), queue.index);
+        for (const std::string& sentence : queue.text) {
+            text += fmt::format("  {}\n", printable(sentence));
+        }
+    }
+    return text;
 }
 
 std::string render_counters(const DeviceInfo& device) {
@@ -251,7 +239,7 @@ std::string render_workers(const std::vector<WorkerInfo>& workers) {
                  {"DEVICES"}});
     for (const WorkerInfo& worker : workers) {
         table.add({worker.name, pinned_to(worker), std::to_string(worker.thread_id), std::to_string(worker.queues),
-                   std::to_string(worker.polled_queues), glance(worker.cpu_time_ns),
+                   std::to_string(worker.polled_queues), control::rough_duration(worker.cpu_time_ns),
                    fmt::format("{}", fmt::join(worker.devices, ","))});
     }
     return table.text();
@@ -293,7 +281,7 @@ std::string render_totals(const Statistics& statistics) {
                    {"SLEEPS", right}});
     for (const WorkerInfo& worker : statistics.workers) {
         workers.add({worker.name, pinned_to(worker), std::to_string(worker.queues),
-                     std::to_string(worker.polled_queues), glance(worker.cpu_time_ns),
+                     std::to_string(worker.polled_queues), control::rough_duration(worker.cpu_time_ns),
                      std::to_string(counter(worker.counters, "loops")),
                      std::to_string(counter(worker.counters, "switches"))});
     }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "control/explanation.hh"
 #include "control/info.hh"
 #include "control/settings.hh"
 
@@ -17,6 +18,8 @@ std::string render_device(const control::DeviceInfo& device);
 std::string render_workers(const std::vector<control::WorkerInfo>& workers);
 std::string render_worker(const control::WorkerInfo& worker);
 std::string render_settings(const control::Settings& settings);
+
+std::string render_explanation(const control::Explanation& explanation);
 
 /// Every counter of every queue.
 std::string render_counters(const control::DeviceInfo& device);

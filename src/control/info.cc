@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/info.hh"
 
-#include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
 
 #include <fmt/format.h>
+
+#include "control/reply_reader.hh"
 
 namespace sidecore::control {
 
 namespace {
 
-constexpr std::uint64_t any = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t max_id = std::numeric_limits<std::int64_t>::max();
 
 /// Names of error kinds in replies, in the order of ErrorKind.
@@ -28,83 +27,6 @@ Json counters_to_json(const Counters& counters) {
     }
     return json;
 }
-
-/// Reads members of a reply: each of them has to be there.
-class ReplyReader {
-public:
-    ReplyReader(const Value& table, std::string_view what, Problems& problems)
-        : problems_(problems), reader_(table, what, problems, TableReader::Unknown::ignore) {}
-
-    std::string text(std::string_view key) {
-        reader_.require(key);
-        return reader_.text(key).value_or("");
-    }
-    bool boolean(std::string_view key) {
-        reader_.require(key);
-        return reader_.boolean(key).value_or(false);
-    }
-    std::uint64_t integer(std::string_view key, std::uint64_t highest = any) {
-        reader_.require(key);
-        return reader_.integer(key, 0, highest).value_or(0);
-    }
-    double number(std::string_view key) {
-        reader_.require(key);
-        return reader_.number(key).value_or(0);
-    }
-    std::optional<std::uint64_t> optional_integer(std::string_view key, std::uint64_t highest) {
-        return reader_.is_null(key) ? std::nullopt : reader_.integer(key, 0, highest);
-    }
-    std::uint64_t hexadecimal(std::string_view key) {
-        const std::string digits = text(key);
-        std::uint64_t value = 0;
-        constexpr std::string_view prefix = "0x";
-        constexpr int base = 16;
-        const char* end = digits.data() + digits.size();
-        if (!digits.starts_with(prefix) ||
-            std::from_chars(digits.data() + prefix.size(), end, value, base).ptr != end) {
-            reader_.report(key, fmt::format("{} is no hexadecimal number", key));
-        }
-        return value;
-    }
-    Settings settings(Level level) { return read_settings(reader_, level, problems_); }
-    Settings worker_settings() {
-        reader_.require("settings");
-        const Value* table = reader_.table("settings");
-        if (table == nullptr) {
-            return {};
-        }
-        TableReader reader(*table, "settings", problems_, TableReader::Unknown::ignore);
-        return read_settings(reader, Level::worker, problems_);
-    }
-    Counters counters() {
-        reader_.require("counters");
-        Counters counters;
-        const Value* table = reader_.table("counters");
-        if (table != nullptr) {
-            for (const Value::Member& member : std::get<Value::Table>(table->data)) {
-                if (const auto* count = std::get_if<std::uint64_t>(&member.value.data)) {
-                    counters.emplace_back(member.key, *count);
-                } else {
-                    problems_.push_back({member.where, "a counter is an integer, 0 or more"});
-                }
-            }
-        }
-        return counters;
-    }
-    template <typename T>
-    std::vector<T> list(std::string_view key, T (*read)(const Value&, Problems&)) {
-        reader_.require(key);
-        std::vector<T> elements;
-        for (const Value& element : reader_.array(key)) {
-            elements.push_back(read(element, problems_));
-        }
-        return elements;
-    }
-
-private:
-    Problems& problems_;
-    TableReader reader_;
-};
 
 QueueInfo read_queue(const Value& table, Problems& problems) {
     ReplyReader reader(table, "queue", problems);
@@ -145,14 +67,6 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     return device;
 }
 
-std::string read_name(const Value& value, Problems& problems) {
-    if (const auto* name = std::get_if<std::string>(&value.data)) {
-        return *name;
-    }
-    problems.push_back({value.where, fmt::format("a name is a string, not {}", value.type_name())});
-    return {};
-}
-
 WorkerInfo read_worker(const Value& table, Problems& problems) {
     ReplyReader reader(table, "worker", problems);
     WorkerInfo worker;
@@ -164,7 +78,7 @@ WorkerInfo read_worker(const Value& table, Problems& problems) {
     worker.cpu_time_ns = reader.integer("cpu_time_ns");
     worker.queues = reader.integer("queues");
     worker.polled_queues = reader.integer("polled_queues");
-    worker.devices = reader.list("devices", read_name);
+    worker.devices = reader.list("devices", read_string);
     worker.settings = reader.worker_settings();
     worker.counters = reader.counters();
     return worker;
@@ -196,17 +110,6 @@ std::vector<DeviceInfo> read_devices(const Value& table, Problems& problems) {
 
 std::vector<WorkerInfo> read_workers(const Value& table, Problems& problems) {
     return ReplyReader(table, "reply", problems).list("workers", read_worker);
-}
-
-template <typename T>
-Result<T> parse_reply(std::string_view body, T (*read)(const Value&, Problems&)) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body, "reply"));
-    Problems problems;
-    T result = read(value, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return result;
 }
 
 template <typename T>

@@ -9,6 +9,7 @@
 
 #include "base/error.hh"
 #include "control/device_spec.hh"
+#include "control/explanation.hh"
 #include "control/info.hh"
 #include "control/requests.hh"
 #include "control/settings.hh"
@@ -53,6 +54,9 @@ public:
 
     /// Of everything, or of one device and its worker.
     virtual Result<Statistics> statistics(std::optional<std::string_view> device) = 0;
+
+    /// Why a queue, or each queue of a device, is treated as it is.
+    virtual Result<Explanation> explain(const QueueTarget& target) = 0;
 
     virtual Result<DeviceInfo> add_device(const DeviceSpec& spec) = 0;
 

@@ -99,6 +99,15 @@ ControlReply change_worker_settings(Service& service, const Names& names, std::s
     return change_settings(service, {.worker = std::string(names[0])}, body);
 }
 
+ControlReply explain_device(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.explain({std::string(names[0])}));
+}
+
+ControlReply explain_queue(Service& service, const Names& names, std::string_view /*body*/) {
+    const auto queue = queue_of(names);
+    return queue ? reply(service.explain({std::string(names[0]), *queue})) : error_reply(queue.error());
+}
+
 ControlReply move(Service& service, const control::QueueTarget& target, std::string_view body) {
     const auto request = control::parse_move_request(body);
     return request ? reply(service.move(target, *request)) : error_reply(request.error());
@@ -158,6 +167,8 @@ constexpr std::array routes{
     Route{"GET", "/v1/devices/*", show_device},
     Route{"DELETE", "/v1/devices/*", remove_device},
     Route{"POST", "/v1/devices/*/resize", resize_device},
+    Route{"GET", "/v1/devices/*/why", explain_device},
+    Route{"GET", "/v1/devices/*/queues/*/why", explain_queue},
     Route{"POST", "/v1/devices/*/move", move_device},
     Route{"POST", "/v1/devices/*/queues/*/move", move_queue},
     Route{"PATCH", "/v1/devices/*/settings", change_device_settings},

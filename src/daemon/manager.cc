@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <numeric>
 #include <sched.h>
 #include <unistd.h>
 #include <utility>
@@ -82,6 +83,16 @@ Result<void> check_queue(const ServedDevice& device, std::optional<std::uint16_t
                         device.queues() == 1 ? "queue 0" : fmt::format("queues 0 to {}", device.queues() - 1)));
     }
     return {};
+}
+
+/// That one, or all.
+std::vector<std::uint16_t> queues_of(const ServedDevice& device, std::optional<std::uint16_t> queue) {
+    if (queue) {
+        return {*queue};
+    }
+    std::vector<std::uint16_t> queues(device.queues());
+    std::iota(queues.begin(), queues.end(), std::uint16_t{0});
+    return queues;
 }
 
 }  // namespace
@@ -194,6 +205,17 @@ Result<control::Statistics> Manager::statistics(std::optional<std::string_view> 
     return statistics;
 }
 
+Result<control::Explanation> Manager::explain(const control::QueueTarget& target) {
+    const std::lock_guard lock(mutex_);
+    SIDECORE_TRY_ASSIGN(const ServedDevice* device, find_device(target.device));
+    SIDECORE_TRY(check_queue(*device, target.queue));
+    control::Explanation explanation{device->name(), {}};
+    for (const std::uint16_t queue : queues_of(*device, target.queue)) {
+        explanation.queues.push_back(device->explain(queue));
+    }
+    return explanation;
+}
+
 Result<ServedDevice*> Manager::find_device(std::string_view name) {
     const auto found = std::ranges::find_if(devices_, [name](const auto& device) { return device->name() == name; });
     if (found == devices_.end()) {
@@ -283,9 +305,7 @@ Result<control::DeviceInfo> Manager::move(const control::QueueTarget& target, co
     SIDECORE_TRY_ASSIGN(ServedDevice * device, find_device(target.device));
     SIDECORE_TRY_ASSIGN(const ServedWorker* to, find_worker(request.worker));
     SIDECORE_TRY(check_queue(*device, target.queue));
-    const std::uint16_t first = target.queue.value_or(0);
-    const int end = target.queue ? first + 1 : device->queues();
-    for (std::uint16_t queue = first; queue < end; ++queue) {
+    for (const std::uint16_t queue : queues_of(*device, target.queue)) {
         SIDECORE_TRY(device->move(queue, *to->engine));
     }
     return device->info();

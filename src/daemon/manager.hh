@@ -45,6 +45,7 @@ public:
     Result<control::DeviceInfo> device(std::string_view name) override;
     std::vector<control::WorkerInfo> workers() override;
     Result<control::Statistics> statistics(std::optional<std::string_view> device) override;
+    Result<control::Explanation> explain(const control::QueueTarget& target) override;
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;

@@ -7,6 +7,7 @@
 
 #include "base/clock.hh"
 #include "daemon/engine_settings.hh"
+#include "daemon/reasons.hh"
 #include "daemon/unix_listener.hh"
 #include "engine/statistics.hh"
 #include "storage/factory.hh"
@@ -175,6 +176,10 @@ control::DeviceInfo ServedDevice::info() const {
         queue.settings = settings(index);
     }
     return info;
+}
+
+control::QueueReasons ServedDevice::explain(std::uint16_t queue) const {
+    return reasons_for(info().queues.at(queue), endpoint_->explain(queue));
 }
 
 control::Settings ServedDevice::settings(std::uint16_t queue) const {

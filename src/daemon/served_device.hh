@@ -12,6 +12,7 @@
 #include "base/error.hh"
 #include "base/fd.hh"
 #include "control/device_spec.hh"
+#include "control/explanation.hh"
 #include "control/info.hh"
 #include "control/settings.hh"
 #include "device/blk_device.hh"
@@ -43,6 +44,9 @@ public:
     const std::vector<engine::Worker*>& workers() const noexcept { return workers_; }
 
     control::DeviceInfo info() const;
+
+    /// Why a queue is treated as it is.
+    control::QueueReasons explain(std::uint16_t queue) const;
 
     /// The device's settings, or those of one of its queues (below spec's `queues`).
     control::Settings settings() const { return above_.overridden_by(spec_.settings, control::Level::device); }

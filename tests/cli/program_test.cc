@@ -96,6 +96,13 @@ TEST_F(SidecoreCommand, ChangesSettings) {
                                             R"(set disk0/1 {"policy":{"tick":null}})"));
 }
 
+TEST_F(SidecoreCommand, ExplainsQueues) {
+    EXPECT_EQ(run({"why", "disk0/1"}).out, "disk0, queue 1:\n  It is as it is.\n  It was as it was.\n");
+    EXPECT_THAT(run({"why", "disk0"}).out, AllOf(HasSubstr("queue 0:"), HasSubstr("queue 1:")));
+    EXPECT_THAT(run({"why", "disk0", "--json"}).out, StartsWith(R"({"device":"disk0","queues":[{"index":0,)"));
+    EXPECT_EQ(run({"why", "none"}).err, "sidecore: there is no device \"none\"\n");
+}
+
 TEST_F(SidecoreCommand, ManagesWorkers) {
     EXPECT_THAT(run({"worker", "add", "io1", "--cpu", "1", "poll_budget=50"}).out,
                 HasSubstr("poll_budget         50 (worker)\n"));
@@ -204,6 +211,8 @@ TEST_F(SidecoreCommand, WrongUseIsStatusTwo) {
     expect_usage_error({"set", "policy=rate", "--device", "disk0", "--queue", "x"}, "x");
     expect_usage_error({"set", "weight=1", "--worker", "io0", "--device", "disk0"}, "--device");
     expect_usage_error({"set", "weight=1", "--worker", "io0"}, "\"weight=1\" is no setting");
+    expect_usage_error({"why"}, "DEVICE");
+    expect_usage_error({"why", "disk0/x"}, "\"disk0/x\" is no queue");
     expect_usage_error({"worker"}, "subcommand");
     expect_usage_error({"worker", "pin", "io0"}, "CPU");
     expect_usage_error({"worker", "pin", "io0", "any"}, "\"any\" is no CPU");

@@ -87,6 +87,13 @@ TEST(Render, NamesTheStateOfAQueue) {
     EXPECT_THAT(render_device(device), HasSubstr("  disabled  "));
 }
 
+TEST(Render, ShowsReasons) {
+    FakeService service;
+    EXPECT_EQ(render_explanation(service.explain({"disk0"}).value()),
+              "disk0, queue 0:\n  It is as it is.\n  It was as it was.\n"
+              "\ndisk0, queue 1:\n  It is as it is.\n  It was as it was.\n");
+}
+
 TEST(Render, ShowsCounters) {
     const std::string text = render_counters(FakeService::make_device("disk0", 2));
     EXPECT_THAT(text, HasSubstr("COUNTER         QUEUE 0  QUEUE 1\n"));

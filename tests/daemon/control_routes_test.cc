@@ -67,6 +67,15 @@ TEST_F(ControlRoutes, CarryOutChanges) {
                     "remove disk1"));
 }
 
+TEST_F(ControlRoutes, ExplainQueues) {
+    EXPECT_EQ(control::parse_explanation(ask("GET", "/v1/devices/disk0/why").body).value().queues.size(), 2U);
+    const auto one = control::parse_explanation(ask("GET", "/v1/devices/disk0/queues/1/why").body);
+    ASSERT_TRUE(one) << one.error().message;
+    EXPECT_EQ(one->queues.at(0).index, 1);
+    EXPECT_EQ(ask("GET", "/v1/devices/none/why").status, 404U);
+    EXPECT_EQ(ask("GET", "/v1/devices/disk0/queues/x/why").status, 404U);
+}
+
 TEST_F(ControlRoutes, ManageWorkers) {
     EXPECT_EQ(ask("POST", "/v1/workers", R"({"name": "io1", "cpu": 1, "poll_budget": 50})").status, 201U);
     EXPECT_EQ(ask("POST", "/v1/workers/io1/pin", R"({"cpu": null})").status, 200U);

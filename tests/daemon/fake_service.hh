@@ -105,6 +105,18 @@ public:
         }
         return control::Statistics{moment_ * 1'000'000'000, 2.5, {make_worker()}, std::move(devices)};
     }
+    Result<control::Explanation> explain(const control::QueueTarget& target) override {
+        note(fmt::format("explain {}/{}", target.device, target.queue ? std::to_string(*target.queue) : "*"));
+        SIDECORE_TRY_ASSIGN(const control::DeviceInfo device, find(target.device));
+        control::Explanation explanation{device.name, {}};
+        for (const control::QueueInfo& queue : device.queues) {
+            if (!target.queue || *target.queue == queue.index) {
+                explanation.queues.emplace_back().index = queue.index;
+                explanation.queues.back().text = {"It is as it is.", "It was as it was."};
+            }
+        }
+        return explanation;
+    }
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override {
         note("add " + control::to_text(control::to_json(spec)));
         SIDECORE_TRY(outcome());

@@ -271,6 +271,38 @@ TEST_F(ManagerTest, AWorkerThatCannotBePinnedIsAnError) {
     EXPECT_EQ(manager_->workers().at(0).cpu, 0U);
 }
 
+TEST_F(ManagerTest, ExplainsItsQueues) {
+    start({{"io0"}}, {{Setting::kind, "always"}});
+    const control::DeviceSpec device = spec("disk0", 2);
+    add(device);
+    EXPECT_THAT(manager_->explain({"disk0"}).value().queues.at(1).text,
+                ElementsAre("Nobody serves it: its driver has not started it."));
+    frontend::BlkDriver driver = drive(device);
+    test::expect_disk_works(driver.requests(0), 1);
+    expect_counts("disk0", 0, "poll_requests", 2);
+
+    const auto all = manager_->explain({"disk0"});
+    ASSERT_TRUE(all) << all.error().message;
+    EXPECT_EQ(all->device, "disk0");
+    ASSERT_EQ(all->queues.size(), 2U);
+    const control::QueueReasons& reasons = all->queues[0];
+    EXPECT_EQ(reasons.mode, "polled");
+    EXPECT_EQ(reasons.policy, "always");
+    EXPECT_GT(reasons.mode_age_ns, 0U);
+    EXPECT_GE(reasons.kicks_avoided, 1U);
+    EXPECT_GT(reasons.saved_ns, 0U);
+    EXPECT_GT(reasons.request_ns, 0);
+    EXPECT_THAT(reasons.text, testing::Contains("The queue is polled: its policy is to do so always."));
+
+    const auto one = manager_->explain({"disk0", 1});
+    ASSERT_TRUE(one);
+    ASSERT_EQ(one->queues.size(), 1U);
+    EXPECT_EQ(one->queues[0].index, 1);
+    EXPECT_EQ(manager_->explain({"disk0", 2}).error().message,
+              "the device \"disk0\" has no queue 2; it has queues 0 to 1");
+    EXPECT_EQ(manager_->explain({"none"}).error().kind, ErrorKind::not_found);
+}
+
 TEST_F(ManagerTest, AResizeReachesTheDriver) {
     start();
     const control::DeviceSpec device = spec("disk0");
