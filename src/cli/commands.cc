@@ -18,12 +18,26 @@ namespace sidecore::cli {
 
 namespace {
 
-/// The path of a device, whose name has to be one that fits into a path.
-Result<std::string> device_path(const std::string& name) {
+/// The path of a device or a worker, whose name has to be one that fits into a path.
+Result<std::string> path_of(std::string_view what, const std::string& name) {
     if (!control::is_valid_name(name)) {
-        return failure(ErrorKind::not_found, fmt::format("there is no device \"{}\"", name));
+        return failure(ErrorKind::not_found, fmt::format("there is no {} \"{}\"", what, name));
     }
-    return fmt::format("/v1/devices/{}", name);
+    return fmt::format("/v1/{}s/{}", what, name);
+}
+
+Result<std::string> device_path(const std::string& name) {
+    return path_of("device", name);
+}
+
+Result<std::string> worker_path(const std::string& name) {
+    return path_of("worker", name);
+}
+
+/// The path of a queue or, without one, of its device.
+Result<std::string> queue_path(const control::QueueTarget& target) {
+    SIDECORE_TRY_ASSIGN(std::string path, device_path(target.device));
+    return target.queue ? fmt::format("{}/queues/{}", path, *target.queue) : path;
 }
 
 void print_text(std::string_view text) {
@@ -31,21 +45,11 @@ void print_text(std::string_view text) {
     std::fflush(stdout);
 }
 
-Result<control::PolicyInfo> parse_policy(std::string_view body) {
-    SIDECORE_TRY_ASSIGN(const control::Value value, control::parse_json(body, "reply"));
-    control::Problems problems;
-    control::PolicyInfo policy = control::read_policy_info(value, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(control::to_error(problems));
-    }
-    return policy;
-}
-
 }  // namespace
 
-template <typename T>
-Result<void> Commands::print(const Result<std::string>& body, Result<T> (*parse)(std::string_view),
-                             std::string (*render)(const T&)) {
+/// What `parse` makes of the body, as `render` shows it.
+template <typename Parse, typename Render>
+Result<void> Commands::print(const Result<std::string>& body, Parse parse, Render render) {
     if (!body) {
         return tl::unexpected(body.error());
     }
@@ -53,7 +57,7 @@ Result<void> Commands::print(const Result<std::string>& body, Result<T> (*parse)
         print_text(*body);
         return {};
     }
-    SIDECORE_TRY_ASSIGN(const T content, parse(*body));
+    SIDECORE_TRY_ASSIGN(const auto content, parse(*body));
     print_text(render(content));
     return {};
 }
@@ -98,6 +102,35 @@ Result<void> Commands::workers() {
     return print(client_.request("GET", "/v1/workers"), control::parse_worker_list, render_workers);
 }
 
+Result<void> Commands::add_worker(const control::Json& worker) {
+    return print(client_.request("POST", "/v1/workers", control::to_text(worker)), control::parse_worker_info,
+                 render_worker);
+}
+
+Result<void> Commands::remove_worker(const std::string& name) {
+    SIDECORE_TRY_ASSIGN(const std::string path, worker_path(name));
+    SIDECORE_TRY(client_.request("DELETE", path));
+    return {};
+}
+
+Result<void> Commands::pin_worker(const std::string& name, const control::PinRequest& request) {
+    SIDECORE_TRY_ASSIGN(const std::string path, worker_path(name));
+    return print(client_.request("POST", path + "/pin", control::to_text(control::to_json(request))),
+                 control::parse_worker_info, render_worker);
+}
+
+Result<void> Commands::move(const control::QueueTarget& target, const std::string& worker) {
+    SIDECORE_TRY_ASSIGN(const std::string path, queue_path(target));
+    return print(
+        client_.request("POST", path + "/move", control::to_text(control::to_json(control::MoveRequest{worker}))),
+        control::parse_device_info, render_device);
+}
+
+Result<void> Commands::why(const control::QueueTarget& target) {
+    SIDECORE_TRY_ASSIGN(const std::string path, queue_path(target));
+    return print(client_.request("GET", path + "/why"), control::parse_explanation, render_explanation);
+}
+
 Result<void> Commands::version() {
     SIDECORE_TRY_ASSIGN(const std::string body, client_.request("GET", "/v1/version"));
     if (json_) {
@@ -116,16 +149,15 @@ Result<void> Commands::version() {
     return {};
 }
 
-Result<void> Commands::set(const control::Json& policy, const std::optional<std::string>& device,
-                           std::optional<std::uint32_t> queue) {
+Result<void> Commands::set(const control::Json& change, const control::SettingsTarget& target) {
     std::string path = "/v1";
-    if (device) {
-        SIDECORE_TRY_ASSIGN(path, device_path(*device));
+    if (target.worker) {
+        SIDECORE_TRY_ASSIGN(path, worker_path(*target.worker));
+    } else if (target.device) {
+        SIDECORE_TRY_ASSIGN(path, queue_path({*target.device, target.queue}));
     }
-    if (queue) {
-        path += fmt::format("/queues/{}", *queue);
-    }
-    return print(client_.request("PATCH", path + "/policy", control::to_text(policy)), parse_policy, render_policy);
+    const auto parse = [level = target.level()](std::string_view body) { return control::parse_settings(body, level); };
+    return print(client_.request("PATCH", path + "/settings", control::to_text(change)), parse, render_settings);
 }
 
 Result<void> Commands::stats(const std::optional<std::string>& device, std::optional<double> interval_s,

@@ -9,6 +9,7 @@
 #include "base/error.hh"
 #include "cli/requests.hh"
 #include "control/http_client.hh"
+#include "control/service.hh"
 
 namespace sidecore::cli {
 
@@ -27,19 +28,21 @@ public:
     Result<void> show(const std::string& name, bool counters);
     Result<void> show_daemon();
     Result<void> workers();
+    Result<void> add_worker(const control::Json& worker);
+    Result<void> remove_worker(const std::string& name);
+    Result<void> pin_worker(const std::string& name, const control::PinRequest& request);
+    Result<void> move(const control::QueueTarget& target, const std::string& worker);
+    Result<void> why(const control::QueueTarget& target);
     Result<void> version();
 
-    /// For the daemon, a device, or one of its queues.
-    Result<void> set(const control::Json& policy, const std::optional<std::string>& device,
-                     std::optional<std::uint32_t> queue);
+    Result<void> set(const control::Json& change, const control::SettingsTarget& target);
 
     /// Totals, or, every `interval_s`, what has happened since; `count` times, for ever if it is 0.
     Result<void> stats(const std::optional<std::string>& device, std::optional<double> interval_s, std::uint64_t count);
 
 private:
-    template <typename T>
-    Result<void> print(const Result<std::string>& body, Result<T> (*parse)(std::string_view),
-                       std::string (*render)(const T&));
+    template <typename Parse, typename Render>
+    Result<void> print(const Result<std::string>& body, Parse parse, Render render);
     Result<void> watch(const std::string& path, double interval_s, std::uint64_t count);
 
     control::HttpClient client_;

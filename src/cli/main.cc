@@ -39,13 +39,16 @@ struct Arguments {
     bool json = false;
     AddArguments add;
     std::string add_from;
-    std::string name;  // of a device: show, resize
+    std::string name;  // of a device: show, resize; of a worker: worker, move
+    std::string word;  // worker pin: CPU; move, why: whose
+    std::optional<std::uint64_t> cpu;
+    bool of_workers = false;
     std::vector<std::string> names;
     std::string size;
     bool counters = false;
-    std::vector<std::string> policy_words;
-    std::optional<std::string> device;
-    std::optional<std::uint32_t> queue;
+    std::vector<std::string> setting_words;
+    control::SettingsTarget target;     // set
+    std::optional<std::string> device;  // stats
     std::optional<double> interval_s;
     std::uint64_t count = 0;
 };
@@ -92,7 +95,7 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
     CLI::App* command = app.add_subcommand("add", "Add a device");
     AddArguments& add = arguments.add;
     command->add_option("NAME", add.name, "Name of the device");
-    command->add_option("SETTING", add.policy_words, "Its policy, as for `set`");
+    command->add_option("SETTING", add.setting_words, "Its settings, as for `set`");
     command->add_option("--from", arguments.add_from, "Read the whole device as JSON from a file, - for standard input")
         ->type_name("FILE");
     const auto text = [command](const char* option, std::string& value, const char* type, const char* help) {
@@ -116,7 +119,6 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
     text("--serial", add.serial, "TEXT", "Serial number, at most 20 characters");
     number("--num-queues", add.queues, "Queues that the driver may have, 1 to 64");
     text("--worker", add.worker, "NAME", "Worker that serves it (the one with the fewest queues)");
-    number("--turn-budget", add.turn_budget, "Requests that one turn of a queue may take");
     command->callback([&arguments, &action] {
         control::Json device = or_usage_error(arguments.add_from.empty() ? device_from_arguments(arguments.add)
                                                                          : read_json_file(arguments.add_from));
@@ -125,18 +127,65 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
 }
 
 void declare_set(CLI::App& app, Arguments& arguments, Action& action) {
-    CLI::App* command =
-        app.add_subcommand("set",
-                           "Change the policy of the daemon, a device or a queue:\n"
-                           "policy=never|always|rate  poll_start_rate=N  poll_stop_idle=TIME  tick=TIME\n"
-                           "KEY=inherit gives a setting back to the level above");
-    command->add_option("SETTING", arguments.policy_words, "KEY=VALUE")->required();
-    CLI::Option* device = command->add_option("--device", arguments.device, "Of this device")->type_name("NAME");
-    command->add_option("--queue", arguments.queue, "Of this queue of the device")->type_name("N")->needs(device);
+    CLI::App* command = app.add_subcommand(
+        "set", fmt::format("Change settings: KEY=VALUE, or KEY=inherit to give one back to the level above.\n"
+                           "Of queues: {}.\nOf workers: {}",
+                           setting_words(WordsFor::queues), setting_words(WordsFor::workers)));
+    control::SettingsTarget& target = arguments.target;
+    command->add_option("SETTING", arguments.setting_words, "KEY=VALUE")->required();
+    CLI::Option* device = command->add_option("--device", target.device, "Of this device")->type_name("NAME");
+    command->add_option("--queue", target.queue, "Of this queue of the device")->type_name("N")->needs(device);
+    CLI::Option* worker =
+        command->add_option("--worker", target.worker, "Of this worker")->type_name("NAME")->excludes(device);
+    command->add_flag("--workers", arguments.of_workers, "Of all workers")->excludes(device)->excludes(worker);
     command->callback([&arguments, &action] {
-        control::Json policy = or_usage_error(policy_from_words(arguments.policy_words));
-        action = [&arguments, policy = std::move(policy)](Commands& commands) {
-            return commands.set(policy, arguments.device, arguments.queue);
+        const WordsFor whose = arguments.target.worker ? WordsFor::one_worker
+                               : arguments.of_workers  ? WordsFor::workers
+                                                       : WordsFor::queues;
+        control::Json change = or_usage_error(settings_from_words(arguments.setting_words, whose));
+        action = [&arguments, change = std::move(change)](Commands& commands) {
+            return commands.set(change, arguments.target);
+        };
+    });
+}
+
+void declare_workers(CLI::App& app, Arguments& arguments, Action& action) {
+    app.add_subcommand("workers", "List the workers")->callback([&action] { action = &Commands::workers; });
+
+    CLI::App* worker = app.add_subcommand("worker", "Add, remove and pin workers");
+    worker->require_subcommand(1);
+    CLI::App* add = worker->add_subcommand("add", "Add a worker");
+    add->add_option("NAME", arguments.name, "Name of the worker")->required();
+    add->add_option("SETTING", arguments.setting_words, "Its settings, as for `set --worker`");
+    add->add_option("--cpu", arguments.cpu, "Pin it to this CPU")->type_name("N");
+    add->callback([&arguments, &action] {
+        control::Json spec = {{"name", arguments.name}};
+        spec.update(or_usage_error(settings_from_words(arguments.setting_words, WordsFor::one_worker)));
+        if (arguments.cpu) {
+            spec["cpu"] = *arguments.cpu;
+        }
+        action = [spec = std::move(spec)](Commands& commands) { return commands.add_worker(spec); };
+    });
+    CLI::App* remove = worker->add_subcommand("remove", "Remove a worker, after its queues have moved to the others");
+    remove->add_option("NAME", arguments.name, "Name of the worker")->required();
+    remove->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.remove_worker(arguments.name); };
+    });
+    CLI::App* pin = worker->add_subcommand("pin", "Let a worker run on one CPU only, or on any");
+    pin->add_option("NAME", arguments.name, "Name of the worker")->required();
+    pin->add_option("CPU", arguments.word, "Number of the CPU, or none")->required();
+    pin->callback([&arguments, &action] {
+        action = [&arguments, request = or_usage_error(pin_request_from(arguments.word))](Commands& commands) {
+            return commands.pin_worker(arguments.name, request);
+        };
+    });
+
+    CLI::App* move = app.add_subcommand("move", "Hand a device's queues, or one of them, over to another worker");
+    move->add_option("DEVICE[/QUEUE]", arguments.word, "Name of the device, and number of the queue")->required();
+    move->add_option("WORKER", arguments.name, "Name of the worker")->required();
+    move->callback([&arguments, &action] {
+        action = [&arguments, target = or_usage_error(queue_target_from(arguments.word))](Commands& commands) {
+            return commands.move(target, arguments.name);
         };
     });
 }
@@ -158,7 +207,6 @@ void declare_stats(CLI::App& app, Arguments& arguments, Action& action) {
 
 void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
     app.add_subcommand("list", "List the devices")->callback([&action] { action = &Commands::list; });
-    app.add_subcommand("workers", "List the workers")->callback([&action] { action = &Commands::workers; });
     app.add_subcommand("version", "Show the versions of command and daemon")->callback([&action] {
         action = &Commands::version;
     });
@@ -169,6 +217,14 @@ void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
     show->callback([&arguments, &action] {
         action = [&arguments](Commands& commands) {
             return arguments.name.empty() ? commands.show_daemon() : commands.show(arguments.name, arguments.counters);
+        };
+    });
+
+    CLI::App* why = app.add_subcommand("why", "Explain why queues are polled or not, and what that has cost and saved");
+    why->add_option("DEVICE[/QUEUE]", arguments.word, "Name of the device, and number of the queue")->required();
+    why->callback([&arguments, &action] {
+        action = [target = or_usage_error(queue_target_from(arguments.word))](Commands& commands) {
+            return commands.why(target);
         };
     });
 
@@ -215,6 +271,7 @@ int run(int argc, char** argv) {
     declare_simple(app, arguments, action);
     declare_add(app, arguments, action);
     declare_set(app, arguments, action);
+    declare_workers(app, arguments, action);
     declare_stats(app, arguments, action);
     try {
         app.parse(argc, argv);

@@ -25,40 +25,29 @@ using control::WorkerInfo;
 constexpr auto right = Table::Align::right;
 constexpr double ns_per_s = 1e9;
 
-/// A length of time at a glance: "3.2 s", "5 min", "2 d".
-std::string glance(std::uint64_t duration_ns) {
-    struct Scale {
-        double limit_s;
-        double unit_s;
-        std::string_view name;
-    };
-    static constexpr std::array<Scale, 5> scales{{
-        {1e-3, 1e-6, "us"},
-        {1, 1e-3, "ms"},
-        {120, 1, "s"},
-        {7200, 60, "min"},
-        {172800, 3600, "h"},
-    }};
-    const double duration_s = static_cast<double>(duration_ns) / ns_per_s;
-    for (const Scale& scale : scales) {
-        if (duration_s < scale.limit_s) {
-            return fmt::format("{:.3g} {}", duration_s / scale.unit_s, scale.name);
-        }
+using Bearers = std::vector<std::pair<std::string, const control::Settings*>>;
+
+/// A row per setting of queues or of workers, a column per bearer of settings: each value with who said so.
+std::string settings_table(std::string title, const Bearers& bearers, bool of_workers = false) {
+    std::vector<Table::Column> columns{{std::move(title)}};
+    for (const auto& [bearer, settings] : bearers) {
+        columns.push_back({bearer});
     }
-    constexpr double day_s = 86400;
-    return fmt::format("{:.0f} d", duration_s / day_s);
-}
-
-template <typename T>
-std::string sourced(const T& value, control::PolicySource source) {
-    return fmt::format("{} ({})", value, control::to_string(source));
-}
-
-std::vector<std::string> policy_cells(const control::PolicyInfo& policy) {
-    return {sourced(policy.kind.value, policy.kind.source),
-            sourced(policy.poll_start_rate.value, policy.poll_start_rate.source),
-            sourced(control::format_duration(policy.poll_stop_idle_ns.value), policy.poll_stop_idle_ns.source),
-            sourced(control::format_duration(policy.tick_ns.value), policy.tick_ns.source)};
+    Table table(std::move(columns));
+    for (const auto& [setting, ignored] : bearers.front().second->all()) {
+        const control::SettingDescription& description = control::describe(setting);
+        if ((description.group == control::worker_group) != of_workers) {
+            continue;
+        }
+        std::vector<std::string> cells{std::string(description.word)};
+        for (const auto& [bearer, settings] : bearers) {
+            const control::Settings::Sourced& sourced = settings->at(setting);
+            cells.push_back(
+                fmt::format("{} ({})", control::display(setting, sourced.value), to_string(sourced.source)));
+        }
+        table.add(std::move(cells));
+    }
+    return table.text();
 }
 
 std::string_view state_of(const QueueInfo& queue) {
@@ -139,15 +128,21 @@ WorkerInfo worker_before(const Statistics& before, std::string_view name) {
 
 }  // namespace
 
-std::string render_policy(const control::PolicyInfo& policy) {
-    Table table({{"POLICY"}, {"POLL_START_RATE"}, {"POLL_STOP_IDLE"}, {"TICK"}});
-    table.add(policy_cells(policy));
-    return table.text();
+std::string render_settings(const control::Settings& settings) {
+    const Bearers bearers{{"VALUE", &settings}};
+    const bool has_workers = settings.all().contains(control::Setting::worker_poll_budget);
+    const bool has_queues = settings.all().contains(control::Setting::kind);
+    std::string text = has_queues ? settings_table("SETTING", bearers) : "";
+    if (has_workers) {
+        text += has_queues ? "\n" : "";
+        text += settings_table("SETTING OF WORKERS", bearers, true);
+    }
+    return text;
 }
 
 std::string render_daemon(const control::DaemonInfo& daemon) {
     return fmt::format("sidecored {}, process {}, up for {}\n\n{}", printable(daemon.version), daemon.process_id,
-                       glance(daemon.uptime_ns), render_policy(daemon.policy));
+                       control::rough_duration(daemon.uptime_ns), render_settings(daemon.settings));
 }
 
 std::string render_devices(const std::vector<DeviceInfo>& devices) {
@@ -165,8 +160,8 @@ std::string render_devices(const std::vector<DeviceInfo>& devices) {
         table.add({device.name, device.type, device.state, control::format_size(device.capacity_bytes),
                    std::to_string(device.queues.size()),
                    std::to_string(std::ranges::count_if(device.queues, is_polled)),
-                   fmt::format("{}", fmt::join(workers_of(device), ",")), device.policy.kind.value, device.socket,
-                   device.storage_description});
+                   fmt::format("{}", fmt::join(workers_of(device), ",")), device.settings.text(control::Setting::kind),
+                   device.socket, device.storage_description});
     }
     return table.text();
 }
@@ -189,26 +184,31 @@ std::string render_device(const DeviceInfo& device) {
     line("read-only", device.read_only ? "yes" : "no");
     line("serial", device.serial);
     line("features", fmt::format("{:#x}", device.features));
-    line("turn", fmt::format("at most {}", count(device.turn_budget, "request")));
 
     Table queues(
         {{"QUEUE", right}, {"RING", right}, {"WORKER"}, {"MODE"}, {"SINCE", right}, {"STATE"}, {"REQUESTS", right}});
-    Table policies({{"POLICY OF"}, {"KIND"}, {"POLL_START_RATE"}, {"POLL_STOP_IDLE"}, {"TICK"}});
-    const auto add_policy = [&policies](std::string of, const control::PolicyInfo& policy) {
-        std::vector<std::string> cells = policy_cells(policy);
-        cells.insert(cells.begin(), std::move(of));
-        policies.add(std::move(cells));
-    };
-    add_policy("device", device.policy);
+    Bearers bearers{{"DEVICE", &device.settings}};
     for (const QueueInfo& queue : device.queues) {
         queues.add({std::to_string(queue.index), std::to_string(queue.size), queue.worker,
-                    queue.attached ? queue.mode : "-", queue.attached ? glance(queue.mode_age_ns) : "-",
-                    std::string(state_of(queue)), std::to_string(requests_of(queue.counters))});
-        if (queue.policy != device.policy) {
-            add_policy(fmt::format("queue {}", queue.index), queue.policy);
+                    queue.attached ? queue.mode : "-",
+                    queue.attached ? control::rough_duration(queue.mode_age_ns) : "-", std::string(state_of(queue)),
+                    std::to_string(requests_of(queue.counters))});
+        if (queue.settings != device.settings) {
+            bearers.emplace_back(fmt::format("QUEUE {}", queue.index), &queue.settings);
         }
     }
-    return fmt::format("{}\n{}\n{}", text, policies.text(), queues.text());
+    return fmt::format("{}\n{}\n{}", text, settings_table("SETTING", bearers), queues.text());
+}
+
+std::string render_explanation(const control::Explanation& explanation) {
+    std::string text;
+    for (const control::QueueReasons& queue : explanation.queues) {
+        text += fmt::format("{}{}, queue {}:\n", text.empty() ? "" : "\n", printable(explanation.device), queue.index);
+        for (const std::string& sentence : queue.text) {
+            text += fmt::format("  {}\n", printable(sentence));
+        }
+    }
+    return text;
 }
 
 std::string render_counters(const DeviceInfo& device) {
@@ -239,10 +239,14 @@ std::string render_workers(const std::vector<WorkerInfo>& workers) {
                  {"DEVICES"}});
     for (const WorkerInfo& worker : workers) {
         table.add({worker.name, pinned_to(worker), std::to_string(worker.thread_id), std::to_string(worker.queues),
-                   std::to_string(worker.polled_queues), glance(worker.cpu_time_ns),
+                   std::to_string(worker.polled_queues), control::rough_duration(worker.cpu_time_ns),
                    fmt::format("{}", fmt::join(worker.devices, ","))});
     }
     return table.text();
+}
+
+std::string render_worker(const WorkerInfo& worker) {
+    return fmt::format("{}\n{}", render_workers({worker}), render_settings(worker.settings));
 }
 
 std::string render_totals(const Statistics& statistics) {
@@ -277,7 +281,7 @@ std::string render_totals(const Statistics& statistics) {
                    {"SLEEPS", right}});
     for (const WorkerInfo& worker : statistics.workers) {
         workers.add({worker.name, pinned_to(worker), std::to_string(worker.queues),
-                     std::to_string(worker.polled_queues), glance(worker.cpu_time_ns),
+                     std::to_string(worker.polled_queues), control::rough_duration(worker.cpu_time_ns),
                      std::to_string(counter(worker.counters, "loops")),
                      std::to_string(counter(worker.counters, "switches"))});
     }

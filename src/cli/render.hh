@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "control/explanation.hh"
 #include "control/info.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 
 namespace sidecore::cli {
 
@@ -15,7 +16,10 @@ std::string render_daemon(const control::DaemonInfo& daemon);
 std::string render_devices(const std::vector<control::DeviceInfo>& devices);
 std::string render_device(const control::DeviceInfo& device);
 std::string render_workers(const std::vector<control::WorkerInfo>& workers);
-std::string render_policy(const control::PolicyInfo& policy);
+std::string render_worker(const control::WorkerInfo& worker);
+std::string render_settings(const control::Settings& settings);
+
+std::string render_explanation(const control::Explanation& explanation);
 
 /// Every counter of every queue.
 std::string render_counters(const control::DeviceInfo& device);

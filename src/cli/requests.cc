@@ -1,40 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/requests.hh"
 
-#include <algorithm>
-#include <array>
 #include <charconv>
 #include <filesystem>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "control/device_spec.hh"
+#include "control/settings.hh"
 
 namespace sidecore::cli {
 
 namespace {
 
-/// Keys on the command line and in requests.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> policy_keys{{
-    {"policy", "kind"},
-    {"poll_start_rate", "poll_start_rate"},
-    {"poll_stop_idle", "poll_stop_idle"},
-    {"tick", "tick"},
-}};
+bool is_for(const control::SettingDescription& setting, WordsFor whose) {
+    return (setting.group == control::worker_group) == (whose != WordsFor::queues);
+}
 
-Result<control::Json> policy_value(std::string_view key, std::string_view value) {
+const control::SettingDescription* find_setting(std::string_view word, WordsFor whose) {
+    for (const control::SettingDescription& setting : control::all_settings()) {
+        if (setting.word == word && is_for(setting, whose)) {
+            return &setting;
+        }
+    }
+    return nullptr;
+}
+
+template <typename Number>
+std::optional<Number> number_from(std::string_view text) {
+    Number number = 0;
+    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && rest == text.data() + text.size() ? std::optional(number) : std::nullopt;
+}
+
+Result<control::Json> setting_value(const control::SettingDescription& setting, std::string_view value) {
     if (value == "inherit") {
         return control::Json(nullptr);
     }
-    if (key != "poll_start_rate") {
+    if (setting.type == control::SettingType::boolean && (value == "true" || value == "false")) {
+        return control::Json(value == "true");
+    }
+    if (setting.type == control::SettingType::boolean) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("{}: \"{}\" is not true or false", setting.word, value));
+    }
+    if (setting.type != control::SettingType::integer) {
         return control::Json(value);
     }
-    std::uint64_t number = 0;
-    const auto [rest, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc{} || rest != value.data() + value.size()) {
-        return failure(ErrorKind::invalid_argument, fmt::format("{}: \"{}\" is no number", key, value));
+    const auto number = number_from<std::uint64_t>(value);
+    if (!number) {
+        return failure(ErrorKind::invalid_argument, fmt::format("{}: \"{}\" is no number", setting.word, value));
     }
-    return control::Json(number);
+    return control::Json(*number);
 }
 
 std::string absolute(const std::string& path) {
@@ -69,25 +89,61 @@ Result<control::Json> storage_from(const AddArguments& arguments) {
 
 }  // namespace
 
-Result<control::Json> policy_from_words(const std::vector<std::string>& words) {
-    control::Json policy = control::Json::object();
+std::string setting_words(WordsFor whose) {
+    std::vector<std::string_view> words;
+    for (const control::SettingDescription& setting : control::all_settings()) {
+        if (is_for(setting, whose)) {
+            words.push_back(setting.word);
+        }
+    }
+    return fmt::format("{}", fmt::join(words, ", "));
+}
+
+Result<control::Json> settings_from_words(const std::vector<std::string>& words, WordsFor whose) {
+    control::Json json = control::Json::object();
     for (const std::string& word : words) {
         const std::size_t equals = word.find('=');
-        const std::string_view name = std::string_view(word).substr(0, equals);
-        const auto known = std::ranges::find(policy_keys, name, &std::pair<std::string_view, std::string_view>::first);
-        if (equals == std::string::npos || known == policy_keys.end()) {
+        const auto* setting = find_setting(std::string_view(word).substr(0, equals), whose);
+        if (equals == std::string::npos || setting == nullptr) {
             return failure(ErrorKind::invalid_argument,
-                           fmt::format("\"{}\" is no setting; there are policy=KIND, poll_start_rate=N, "
-                                       "poll_stop_idle=TIME and tick=TIME, and =inherit for each",
-                                       word));
+                           fmt::format("\"{}\" is no setting; write KEY=VALUE or KEY=inherit with one of {}", word,
+                                       setting_words(whose)));
         }
-        if (policy.contains(known->second)) {
-            return failure(ErrorKind::invalid_argument, fmt::format("{} is there twice", name));
+        control::Json& group = whose == WordsFor::one_worker ? json : json[setting->group];
+        if (group.contains(setting->key)) {
+            return failure(ErrorKind::invalid_argument, fmt::format("{} is there twice", setting->word));
         }
-        SIDECORE_TRY_ASSIGN(policy[std::string(known->second)],
-                            policy_value(name, std::string_view(word).substr(equals + 1)));
+        SIDECORE_TRY_ASSIGN(group[setting->key], setting_value(*setting, std::string_view(word).substr(equals + 1)));
     }
-    return policy;
+    return json;
+}
+
+Result<control::QueueTarget> queue_target_from(std::string_view word) {
+    const std::size_t slash = word.find('/');
+    control::QueueTarget target{std::string(word.substr(0, slash))};
+    if (!control::is_valid_name(target.device)) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("\"{}\" is no device and no queue; write DEVICE or DEVICE/QUEUE", word));
+    }
+    if (slash != std::string_view::npos) {
+        target.queue = number_from<std::uint16_t>(word.substr(slash + 1));
+        if (!target.queue) {
+            return failure(ErrorKind::invalid_argument,
+                           fmt::format("\"{}\" is no queue; write a number after the slash, from 0", word));
+        }
+    }
+    return target;
+}
+
+Result<control::PinRequest> pin_request_from(std::string_view word) {
+    if (word == "none") {
+        return control::PinRequest{};
+    }
+    const auto cpu = number_from<std::uint32_t>(word);
+    if (!cpu) {
+        return failure(ErrorKind::invalid_argument, fmt::format("\"{}\" is no CPU; write its number, or none", word));
+    }
+    return control::PinRequest{cpu};
 }
 
 Result<control::Json> device_from_arguments(const AddArguments& arguments) {
@@ -117,12 +173,9 @@ Result<control::Json> device_from_arguments(const AddArguments& arguments) {
     }
     add_text("serial", arguments.serial);
     add_text("worker", arguments.worker);
-    add_number("turn_budget", arguments.turn_budget);
     SIDECORE_TRY_ASSIGN(device["storage"], storage_from(arguments));
-    SIDECORE_TRY_ASSIGN(control::Json policy, policy_from_words(arguments.policy_words));
-    if (!policy.empty()) {
-        device["policy"] = std::move(policy);
-    }
+    SIDECORE_TRY_ASSIGN(const control::Json settings, settings_from_words(arguments.setting_words, WordsFor::queues));
+    device.update(settings);
     return device;
 }
 

@@ -4,19 +4,37 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hh"
 #include "control/json.hh"
+#include "control/service.hh"
 
 namespace sidecore::cli {
 
 // From words on a command line to the bodies of requests. What is wrong with a value is the daemon's to say; here it is
 // only put in its place.
 
-/// "policy=rate", "poll_start_rate=8", "poll_stop_idle=3s", "tick=inherit" → {"kind": "rate", …, "tick": null}.
-/// Refused: words without '=', unknown or repeated keys, a poll_start_rate that is no number.
-Result<control::Json> policy_from_words(const std::vector<std::string>& words);
+/// Whose settings words are about, and so which there are and how a request holds them.
+enum class WordsFor : std::uint8_t {
+    queues,      ///< of the daemon, a device or a queue: {"policy": {…}, …}
+    workers,     ///< of all workers: {"workers": {…}}
+    one_worker,  ///< {…}
+};
+
+/// "policy=rate", "poll_start_rate=8", "tick=inherit" → {"policy": {"kind": "rate", "poll_start_rate": 8, "tick": null}}.
+/// Refused: words without '=', unknown or repeated keys, numbers that are none.
+Result<control::Json> settings_from_words(const std::vector<std::string>& words, WordsFor whose);
+
+/// Names of settings on the command line, for help: "policy, prefer, …".
+std::string setting_words(WordsFor whose);
+
+/// "disk0" or "disk0/2". Refused: what is no name of a device, what is no number after the slash.
+Result<control::QueueTarget> queue_target_from(std::string_view word);
+
+/// "3" or "none".
+Result<control::PinRequest> pin_request_from(std::string_view word);
 
 struct AddArguments {
     std::string name;
@@ -35,8 +53,7 @@ struct AddArguments {
     std::string serial;
     std::optional<std::uint64_t> queues;
     std::string worker;
-    std::optional<std::uint64_t> turn_budget;
-    std::vector<std::string> policy_words;
+    std::vector<std::string> setting_words;
 };
 
 /// The body of POST /v1/devices. Relative paths start in the current directory.

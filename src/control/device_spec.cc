@@ -21,7 +21,6 @@ constexpr std::uint64_t max_socket_path_bytes = sizeof(sockaddr_un::sun_path) - 
 constexpr std::uint64_t min_retry_interval_ns = 1'000'000;
 constexpr std::uint64_t max_retry_interval_ns = 3'600'000'000'000;
 constexpr std::uint64_t max_storage_threads = 256;
-constexpr std::uint64_t max_turn_budget = 32768;
 
 constexpr std::array<std::string_view, 1> device_types{"blk"};
 constexpr std::array<std::string_view, 3> storage_kinds{"null", "memory", "file"};
@@ -99,9 +98,7 @@ std::vector<QueueSpec> read_queues(TableReader& device, std::uint16_t queues, Pr
         if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
             queue.worker = std::move(worker);
         }
-        if (const Value* policy = reader.table("policy")) {
-            queue.policy = read_policy_overrides(*policy, problems);
-        }
+        queue.settings = read_setting_values(reader, Level::queue, problems);
         reader.finish();
         result.push_back(std::move(queue));
     }
@@ -181,15 +178,10 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
         spec.worker = std::move(worker);
     }
-    if (const auto turn_budget = reader.integer("turn_budget", 1, max_turn_budget)) {
-        spec.turn_budget = static_cast<std::uint32_t>(*turn_budget);
-    }
     if (const Value* storage = reader.table("storage")) {
         spec.storage = read_storage(*storage, problems);
     }
-    if (const Value* policy = reader.table("policy")) {
-        spec.policy = read_policy_overrides(*policy, problems);
-    }
+    spec.settings = read_setting_values(reader, Level::device, problems);
     // With a wrong number of queues any index is possible: one mistake, one message.
     const bool queues_wrong = reader.find("queues") != nullptr && !queues;
     spec.queue_specs = read_queues(reader, queues_wrong ? DeviceSpec::max_queues : spec.queues, problems);
@@ -256,21 +248,14 @@ Json to_json(const DeviceSpec& spec) {
     if (spec.worker) {
         json["worker"] = *spec.worker;
     }
-    if (spec.turn_budget) {
-        json["turn_budget"] = *spec.turn_budget;
-    }
     json["storage"] = storage_to_json(spec.storage);
-    if (!spec.policy.empty()) {
-        json["policy"] = to_json(spec.policy);
-    }
+    add_to_json(json, spec.settings);
     for (const QueueSpec& queue : spec.queue_specs) {
         Json element = {{"index", queue.index}};
         if (queue.worker) {
             element["worker"] = *queue.worker;
         }
-        if (!queue.policy.empty()) {
-            element["policy"] = to_json(queue.policy);
-        }
+        add_to_json(element, queue.settings);
         json["queue"].push_back(std::move(element));
     }
     return json;

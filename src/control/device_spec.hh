@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "control/json.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 #include "control/value.hh"
 
 namespace sidecore::control {
@@ -53,7 +53,7 @@ enum class SocketMode : std::uint8_t {
 struct QueueSpec {
     std::uint16_t index = 0;
     std::optional<std::string> worker;  ///< none: the device's
-    PolicyOverrides policy;
+    SettingValues settings;
 
     friend bool operator==(const QueueSpec&, const QueueSpec&) = default;
 };
@@ -74,11 +74,10 @@ struct DeviceSpec {
     std::uint64_t retry_interval_ns = default_retry_interval_ns;  ///< connect: between attempts
     std::uint16_t queues = 1;                                     ///< 1 to max_queues
     bool read_only = false;
-    std::string serial;                        ///< printable ASCII; empty: the name, cut to max_serial_bytes
-    std::optional<std::string> worker;         ///< none: the one with the fewest queues
-    std::optional<std::uint32_t> turn_budget;  ///< requests that one turn of a queue may take
+    std::string serial;                 ///< printable ASCII; empty: the name, cut to max_serial_bytes
+    std::optional<std::string> worker;  ///< none: the one with the fewest queues
     StorageSpec storage;
-    PolicyOverrides policy;
+    SettingValues settings;
     std::vector<QueueSpec> queue_specs;  ///< key "queue"; each index once, below `queues`
 
     friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;

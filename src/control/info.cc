@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/info.hh"
 
-#include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
 
 #include <fmt/format.h>
+
+#include "control/reply_reader.hh"
 
 namespace sidecore::control {
 
 namespace {
 
-constexpr std::uint64_t any = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t max_id = std::numeric_limits<std::int64_t>::max();
-constexpr std::uint64_t sector_bytes = 512;
-constexpr std::uint64_t max_capacity_bytes = 1ULL << 62U;
 
 /// Names of error kinds in replies, in the order of ErrorKind.
 constexpr std::array<std::string_view, 9> error_kinds{
@@ -31,78 +28,6 @@ Json counters_to_json(const Counters& counters) {
     return json;
 }
 
-/// Reads members of a reply: each of them has to be there.
-class ReplyReader {
-public:
-    ReplyReader(const Value& table, std::string_view what, Problems& problems)
-        : problems_(problems), reader_(table, what, problems, TableReader::Unknown::ignore) {}
-
-    std::string text(std::string_view key) {
-        reader_.require(key);
-        return reader_.text(key).value_or("");
-    }
-    bool boolean(std::string_view key) {
-        reader_.require(key);
-        return reader_.boolean(key).value_or(false);
-    }
-    std::uint64_t integer(std::string_view key, std::uint64_t highest = any) {
-        reader_.require(key);
-        return reader_.integer(key, 0, highest).value_or(0);
-    }
-    double number(std::string_view key) {
-        reader_.require(key);
-        return reader_.number(key).value_or(0);
-    }
-    std::optional<std::uint64_t> optional_integer(std::string_view key, std::uint64_t highest) {
-        return reader_.is_null(key) ? std::nullopt : reader_.integer(key, 0, highest);
-    }
-    std::uint64_t hexadecimal(std::string_view key) {
-        const std::string digits = text(key);
-        std::uint64_t value = 0;
-        constexpr std::string_view prefix = "0x";
-        constexpr int base = 16;
-        const char* end = digits.data() + digits.size();
-        if (!digits.starts_with(prefix) ||
-            std::from_chars(digits.data() + prefix.size(), end, value, base).ptr != end) {
-            reader_.report(key, fmt::format("{} is no hexadecimal number", key));
-        }
-        return value;
-    }
-    PolicyInfo policy() {
-        reader_.require("policy");
-        const Value* table = reader_.table("policy");
-        return table != nullptr ? read_policy_info(*table, problems_) : PolicyInfo{};
-    }
-    Counters counters() {
-        reader_.require("counters");
-        Counters counters;
-        const Value* table = reader_.table("counters");
-        if (table != nullptr) {
-            for (const Value::Member& member : std::get<Value::Table>(table->data)) {
-                if (const auto* count = std::get_if<std::uint64_t>(&member.value.data)) {
-                    counters.emplace_back(member.key, *count);
-                } else {
-                    problems_.push_back({member.where, "a counter is an integer, 0 or more"});
-                }
-            }
-        }
-        return counters;
-    }
-    template <typename T>
-    std::vector<T> list(std::string_view key, T (*read)(const Value&, Problems&)) {
-        reader_.require(key);
-        std::vector<T> elements;
-        for (const Value& element : reader_.array(key)) {
-            elements.push_back(read(element, problems_));
-        }
-        return elements;
-    }
-
-private:
-    Problems& problems_;
-    TableReader reader_;
-};
-
 QueueInfo read_queue(const Value& table, Problems& problems) {
     ReplyReader reader(table, "queue", problems);
     QueueInfo queue;
@@ -116,7 +41,7 @@ QueueInfo read_queue(const Value& table, Problems& problems) {
     queue.held = reader.boolean("held");
     queue.armed = reader.boolean("armed");
     queue.broken = reader.boolean("broken");
-    queue.policy = reader.policy();
+    queue.settings = reader.settings(Level::queue);
     queue.counters = reader.counters();
     return queue;
 }
@@ -137,19 +62,9 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     device.storage_kind = reader.text("storage_kind");
     device.storage_description = reader.text("storage_description");
     device.features = reader.hexadecimal("features");
-    device.turn_budget =
-        static_cast<std::uint32_t>(reader.integer("turn_budget", std::numeric_limits<std::uint32_t>::max()));
-    device.policy = reader.policy();
+    device.settings = reader.settings(Level::device);
     device.queues = reader.list("queues", read_queue);
     return device;
-}
-
-std::string read_name(const Value& value, Problems& problems) {
-    if (const auto* name = std::get_if<std::string>(&value.data)) {
-        return *name;
-    }
-    problems.push_back({value.where, fmt::format("a name is a string, not {}", value.type_name())});
-    return {};
 }
 
 WorkerInfo read_worker(const Value& table, Problems& problems) {
@@ -163,7 +78,8 @@ WorkerInfo read_worker(const Value& table, Problems& problems) {
     worker.cpu_time_ns = reader.integer("cpu_time_ns");
     worker.queues = reader.integer("queues");
     worker.polled_queues = reader.integer("polled_queues");
-    worker.devices = reader.list("devices", read_name);
+    worker.devices = reader.list("devices", read_string);
+    worker.settings = reader.worker_settings();
     worker.counters = reader.counters();
     return worker;
 }
@@ -184,7 +100,7 @@ DaemonInfo read_daemon(const Value& table, Problems& problems) {
     daemon.version = reader.text("version");
     daemon.process_id = static_cast<std::int64_t>(reader.integer("process_id", max_id));
     daemon.uptime_ns = reader.integer("uptime_ns");
-    daemon.policy = reader.policy();
+    daemon.settings = reader.settings(Level::daemon);
     return daemon;
 }
 
@@ -194,17 +110,6 @@ std::vector<DeviceInfo> read_devices(const Value& table, Problems& problems) {
 
 std::vector<WorkerInfo> read_workers(const Value& table, Problems& problems) {
     return ReplyReader(table, "reply", problems).list("workers", read_worker);
-}
-
-template <typename T>
-Result<T> parse_reply(std::string_view body, T (*read)(const Value&, Problems&)) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body, "reply"));
-    Problems problems;
-    T result = read(value, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return result;
 }
 
 template <typename T>
@@ -228,24 +133,19 @@ std::uint64_t counter(const Counters& counters, std::string_view name) noexcept 
 }
 
 Json to_json(const QueueInfo& queue) {
-    return {
-        {"index", queue.index},
-        {"size", queue.size},
-        {"worker", queue.worker},
-        {"attached", queue.attached},
-        {"mode", queue.mode},
-        {"mode_age_ns", queue.mode_age_ns},
-        {"listed", queue.listed},
-        {"held", queue.held},
-        {"armed", queue.armed},
+    Json json = {
+        {"index", queue.index},       {"size", queue.size}, {"worker", queue.worker},
+        {"attached", queue.attached}, {"mode", queue.mode}, {"mode_age_ns", queue.mode_age_ns},
+        {"listed", queue.listed},     {"held", queue.held}, {"armed", queue.armed},
         {"broken", queue.broken},
-        {"policy", to_json(queue.policy)},
-        {"counters", counters_to_json(queue.counters)},
     };
+    add_to_json(json, queue.settings);
+    json["counters"] = counters_to_json(queue.counters);
+    return json;
 }
 
 Json to_json(const DeviceInfo& device) {
-    return {
+    Json json = {
         {"name", device.name},
         {"type", device.type},
         {"state", device.state},
@@ -259,10 +159,10 @@ Json to_json(const DeviceInfo& device) {
         {"storage_kind", device.storage_kind},
         {"storage_description", device.storage_description},
         {"features", fmt::format("{:#x}", device.features)},
-        {"turn_budget", device.turn_budget},
-        {"policy", to_json(device.policy)},
-        {"queues", list_to_json(device.queues)},
     };
+    add_to_json(json, device.settings);
+    json["queues"] = list_to_json(device.queues);
+    return json;
 }
 
 Json to_json(const std::vector<DeviceInfo>& devices) {
@@ -271,10 +171,15 @@ Json to_json(const std::vector<DeviceInfo>& devices) {
 
 Json to_json(const WorkerInfo& worker) {
     return {
-        {"name", worker.name},           {"cpu", worker.cpu ? Json(*worker.cpu) : Json(nullptr)},
-        {"thread_id", worker.thread_id}, {"cpu_time_ns", worker.cpu_time_ns},
-        {"queues", worker.queues},       {"polled_queues", worker.polled_queues},
-        {"devices", worker.devices},     {"counters", counters_to_json(worker.counters)},
+        {"name", worker.name},
+        {"cpu", worker.cpu ? Json(*worker.cpu) : Json(nullptr)},
+        {"thread_id", worker.thread_id},
+        {"cpu_time_ns", worker.cpu_time_ns},
+        {"queues", worker.queues},
+        {"polled_queues", worker.polled_queues},
+        {"devices", worker.devices},
+        {"settings", to_json(worker.settings, Level::worker)},
+        {"counters", counters_to_json(worker.counters)},
     };
 }
 
@@ -292,12 +197,13 @@ Json to_json(const Statistics& statistics) {
 }
 
 Json to_json(const DaemonInfo& daemon) {
-    return {
+    Json json = {
         {"version", daemon.version},
         {"process_id", daemon.process_id},
         {"uptime_ns", daemon.uptime_ns},
-        {"policy", to_json(daemon.policy)},
     };
+    add_to_json(json, daemon.settings);
+    return json;
 }
 
 Result<DeviceInfo> parse_device_info(std::string_view body) {
@@ -306,6 +212,10 @@ Result<DeviceInfo> parse_device_info(std::string_view body) {
 
 Result<std::vector<DeviceInfo>> parse_device_list(std::string_view body) {
     return parse_reply(body, read_devices);
+}
+
+Result<WorkerInfo> parse_worker_info(std::string_view body) {
+    return parse_reply(body, read_worker);
 }
 
 Result<std::vector<WorkerInfo>> parse_worker_list(std::string_view body) {
@@ -340,29 +250,6 @@ Error parse_error_reply(std::string_view body) {
     constexpr std::size_t max_quoted = 200;
     return Error{ErrorKind::protocol_violation,
                  fmt::format("the daemon's answer makes no sense: \"{}\"", body.substr(0, max_quoted)), 0};
-}
-
-Result<ResizeRequest> parse_resize_request(std::string_view body) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
-    Problems problems;
-    TableReader reader(value, "resize", problems);
-    const ResizeRequest request{reader.size("size", sector_bytes, max_capacity_bytes).value_or(0)};
-    if (request.size_bytes % sector_bytes != 0) {
-        reader.report("size", fmt::format("size has to be a multiple of {} bytes", sector_bytes));
-    }
-    reader.finish();
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return request;
-}
-
-Json to_json(const ResizeRequest& request) {
-    Json json = Json::object();
-    if (request.size_bytes != 0) {
-        json["size"] = request.size_bytes;
-    }
-    return json;
 }
 
 }  // namespace sidecore::control

@@ -10,7 +10,7 @@
 
 #include "base/error.hh"
 #include "control/json.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 
 namespace sidecore::control {
 
@@ -34,7 +34,7 @@ struct QueueInfo {
     bool held = false;              ///< the device cannot take more now
     bool armed = false;             ///< kicks are asked for
     bool broken = false;            ///< the driver broke the rules; no more turns until a reset
-    PolicyInfo policy;
+    Settings settings;
     Counters counters;
 
     friend bool operator==(const QueueInfo&, const QueueInfo&) = default;
@@ -54,8 +54,7 @@ struct DeviceInfo {
     std::string storage_kind;         ///< "null", "memory", "file"
     std::string storage_description;  ///< for people
     std::uint64_t features = 0;       ///< virtio features that the driver has accepted; JSON: hexadecimal string
-    std::uint32_t turn_budget = 0;    ///< requests that one turn of a queue may take
-    PolicyInfo policy;
+    Settings settings;
     std::vector<QueueInfo> queues;
 
     friend bool operator==(const DeviceInfo&, const DeviceInfo&) = default;
@@ -69,6 +68,7 @@ struct WorkerInfo {
     std::uint64_t queues = 0;
     std::uint64_t polled_queues = 0;
     std::vector<std::string> devices;
+    Settings settings;
     Counters counters;
 
     friend bool operator==(const WorkerInfo&, const WorkerInfo&) = default;
@@ -88,7 +88,7 @@ struct DaemonInfo {
     std::string version;
     std::int64_t process_id = 0;
     std::uint64_t uptime_ns = 0;
-    PolicyInfo policy;
+    Settings settings;
 
     friend bool operator==(const DaemonInfo&, const DaemonInfo&) = default;
 };
@@ -103,6 +103,7 @@ Json to_json(const DaemonInfo& daemon);
 
 Result<DeviceInfo> parse_device_info(std::string_view body);
 Result<std::vector<DeviceInfo>> parse_device_list(std::string_view body);
+Result<WorkerInfo> parse_worker_info(std::string_view body);
 Result<std::vector<WorkerInfo>> parse_worker_list(std::string_view body);
 Result<Statistics> parse_statistics(std::string_view body);
 Result<DaemonInfo> parse_daemon_info(std::string_view body);
@@ -112,15 +113,5 @@ Json to_json(const Error& error);
 
 /// The error of a reply's body; a body that is none becomes an error that quotes it.
 Error parse_error_reply(std::string_view body);
-
-/// The body of POST /v1/devices/NAME/resize.
-struct ResizeRequest {
-    std::uint64_t size_bytes = 0;  ///< a multiple of 512; 0 (left out): take over the length that the file has now
-
-    friend bool operator==(const ResizeRequest&, const ResizeRequest&) = default;
-};
-
-Result<ResizeRequest> parse_resize_request(std::string_view body);
-Json to_json(const ResizeRequest& request);
 
 }  // namespace sidecore::control

@@ -9,22 +9,35 @@
 
 #include "base/error.hh"
 #include "control/device_spec.hh"
+#include "control/explanation.hh"
 #include "control/info.hh"
-#include "control/policy.hh"
+#include "control/requests.hh"
+#include "control/settings.hh"
+#include "control/worker_spec.hh"
 
 namespace sidecore::control {
 
-/// Whose policy to change: the queue's, or without a queue the device's, or without either the daemon's.
-struct PolicyTarget {
-    std::optional<std::string> device;
-    std::optional<std::uint16_t> queue;  ///< only with a device
+/// Whose settings to change: a worker's, or a queue's, or without a queue the device's, or without any the daemon's.
+struct SettingsTarget {
+    std::optional<std::string> device{};
+    std::optional<std::uint16_t> queue{};  ///< only with a device
+    std::optional<std::string> worker{};   ///< only without
 
-    friend bool operator==(const PolicyTarget&, const PolicyTarget&) = default;
+    Level level() const noexcept {
+        return worker ? Level::worker : queue ? Level::queue : device ? Level::device : Level::daemon;
+    }
+    friend bool operator==(const SettingsTarget&, const SettingsTarget&) = default;
+};
+
+/// A queue, or all queues of a device.
+struct QueueTarget {
+    std::string device;
+    std::optional<std::uint16_t> queue{};
 };
 
 /// All that can be asked of a running daemon. The daemon implements it; the control server and tests use it.
 ///
-/// Thread: one call at a time, from one thread; calls may take as long as it takes to drain a device.
+/// Thread: any; calls take their turns, and may take as long as it takes to drain a device.
 /// Requests have been checked by the parse_* functions; what they cannot know (names in use, a file that is
 /// not there) comes back as an Error: not_found, already_exists, unsupported, …
 class Service {
@@ -42,6 +55,9 @@ public:
     /// Of everything, or of one device and its worker.
     virtual Result<Statistics> statistics(std::optional<std::string_view> device) = 0;
 
+    /// Why a queue, or each queue of a device, is treated as it is.
+    virtual Result<Explanation> explain(const QueueTarget& target) = 0;
+
     virtual Result<DeviceInfo> add_device(const DeviceSpec& spec) = 0;
 
     /// Finishes accepted I/O, closes the connection, removes the socket.
@@ -49,8 +65,18 @@ public:
 
     virtual Result<DeviceInfo> resize_device(std::string_view name, const ResizeRequest& request) = 0;
 
-    /// Takes effect on running queues before it returns. The target's policy afterwards.
-    virtual Result<PolicyInfo> change_policy(const PolicyTarget& target, const PolicyChange& change) = 0;
+    virtual Result<WorkerInfo> add_worker(const WorkerSpec& spec) = 0;
+
+    /// Moves its queues to the others, then ends it. Not the last one.
+    virtual Result<void> remove_worker(std::string_view name) = 0;
+
+    virtual Result<WorkerInfo> pin_worker(std::string_view name, const PinRequest& request) = 0;
+
+    /// Hands queues over to another worker, while they run. The device afterwards.
+    virtual Result<DeviceInfo> move(const QueueTarget& target, const MoveRequest& request) = 0;
+
+    /// Takes effect on running queues and workers before it returns. The target's settings afterwards.
+    virtual Result<Settings> change_settings(const SettingsTarget& target, const SettingsChange& change) = 0;
 };
 
 }  // namespace sidecore::control

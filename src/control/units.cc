@@ -155,6 +155,30 @@ std::string format_duration(std::uint64_t duration_ns) {
     return format(duration_ns, units);
 }
 
+std::string rough_duration(std::uint64_t duration_ns) {
+    struct Scale {
+        double limit_s;
+        double unit_s;
+        std::string_view name;
+    };
+    static constexpr std::array<Scale, 6> scales{{
+        {1e-6, 1e-9, "ns"},
+        {1e-3, 1e-6, "us"},
+        {1, 1e-3, "ms"},
+        {120, 1, "s"},
+        {7200, 60, "min"},
+        {172800, 3600, "h"},
+    }};
+    const double duration_s = static_cast<double>(duration_ns) / 1e9;
+    for (const Scale& scale : scales) {
+        if (duration_s < scale.limit_s) {
+            return fmt::format("{:.3g} {}", duration_s / scale.unit_s, scale.name);
+        }
+    }
+    constexpr double day_s = 86400;
+    return fmt::format("{:.0f} d", duration_s / day_s);
+}
+
 Result<std::uint64_t> parse_size_bytes(std::string_view text) {
     if (const auto size_bytes = parse(text, size_units)) {
         return *size_bytes;

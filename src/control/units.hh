@@ -18,6 +18,9 @@ Result<std::uint64_t> parse_duration_ns(std::string_view text);
 /// The shortest whole number that says it exactly: "3s", "1500us", "0".
 std::string format_duration(std::uint64_t duration_ns);
 
+/// A length of time at a glance, for people: "35 ns", "3.2 s", "5 min", "2 d".
+std::string rough_duration(std::uint64_t duration_ns);
+
 /// "64M", "64MiB", "10GiB", "1.5G" or plain bytes: "4096". K, M, G, T and P are powers of 1024; "MB" and its
 /// sisters mean two things to two people and are refused.
 Result<std::uint64_t> parse_size_bytes(std::string_view text);

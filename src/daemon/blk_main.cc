@@ -19,7 +19,6 @@
 #include "base/log.hh"
 #include "control/device_spec.hh"
 #include "control/json.hh"
-#include "control/policy.hh"
 #include "control/units.hh"
 #include "control/version.hh"
 #include "daemon/standalone.hh"
@@ -68,7 +67,9 @@ void declare(CLI::App& app, Arguments& arguments) {
     app.add_option("--engine", arguments.engine, "auto, io_uring or threads")->type_name("NAME")->needs(file);
     app.add_option("--num-queues", arguments.queues, "Queues that the driver may have, 1 to 64")->type_name("N");
     app.add_option("--serial", arguments.serial, "Serial number, at most 20 characters")->type_name("TEXT");
-    app.add_option("--policy", arguments.policy, "never, always or rate (default)")->type_name("KIND");
+    app.add_option("--policy", arguments.policy,
+                   "adaptive (default), never, always, rate, fixed, grow_shrink or breakeven")
+        ->type_name("KIND");
     app.add_option("--cpu", arguments.cpu, "Pin the worker to this CPU")
         ->type_name("N")
         ->check(CLI::Range(0, CPU_SETSIZE - 1));

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
-#include <sched.h>
 #include <utility>
 
 #include <fmt/format.h>
@@ -22,6 +21,7 @@ using control::Problem;
 using control::Problems;
 using control::TableReader;
 using control::Value;
+using control::WorkerSpec;
 
 void read_daemon(const Value& table, Config& config, Problems& problems) {
     TableReader reader(table, "daemon", problems);
@@ -72,18 +72,6 @@ const std::string& place_of(const Value& table, std::string_view key) {
     return table.where;
 }
 
-WorkerSpec read_worker(const Value& table, Problems& problems) {
-    TableReader reader(table, "worker", problems);
-    WorkerSpec worker;
-    reader.require("name");
-    worker.name = control::read_name(reader, "name");
-    if (const auto cpu = reader.integer("cpu", 0, CPU_SETSIZE - 1)) {
-        worker.cpu = static_cast<std::uint32_t>(*cpu);
-    }
-    reader.finish();
-    return worker;
-}
-
 void check_worker(const Value& table, const std::vector<WorkerSpec>& workers, Problems& problems) {
     TableReader reader(table, "device", problems);
     const Value* value = reader.find("worker");
@@ -117,17 +105,15 @@ Config read_config(const Value& root, Problems& problems) {
     if (const Value* daemon = reader.table("daemon")) {
         read_daemon(*daemon, config, problems);
     }
-    if (const Value* policy = reader.table("policy")) {
-        config.policy = control::read_policy_overrides(*policy, problems);
-    }
+    config.settings = control::read_setting_values(reader, control::Level::daemon, problems);
 
     Unique worker_names("the worker name", problems);
     for (const Value& table : reader.array("worker")) {
-        config.workers.push_back(read_worker(table, problems));
+        config.workers.push_back(control::read_worker_spec(table, problems));
         worker_names.add(config.workers.back().name, place_of(table, "name"));
     }
     if (config.workers.empty()) {
-        config.workers.push_back({"worker0", std::nullopt});
+        config.workers.push_back({"worker0"});
     }
 
     Unique device_names("the device name", problems);

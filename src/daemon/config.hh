@@ -11,17 +11,11 @@
 #include <tl/expected.hpp>
 
 #include "control/device_spec.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 #include "control/value.hh"
+#include "control/worker_spec.hh"
 
 namespace sidecore::daemon {
-
-struct WorkerSpec {
-    std::string name;
-    std::optional<std::uint32_t> cpu;  ///< pinned to it
-
-    friend bool operator==(const WorkerSpec&, const WorkerSpec&) = default;
-};
 
 /// What a configuration file says. docs/configuration.md explains each key.
 struct Config {
@@ -32,8 +26,8 @@ struct Config {
     std::uint32_t control_socket_permissions = default_socket_permissions;  ///< 0 to 0777
     std::string control_socket_group;                                       ///< empty: as the daemon's
     std::optional<spdlog::level::level_enum> log_level;
-    control::PolicyOverrides policy;  ///< the daemon's own
-    std::vector<WorkerSpec> workers;  ///< never empty: without [[worker]] one, not pinned
+    control::SettingValues settings;           ///< the daemon's own
+    std::vector<control::WorkerSpec> workers;  ///< never empty: without [[worker]] one, not pinned
     std::vector<control::DeviceSpec> devices;
 };
 

@@ -31,6 +31,10 @@ ControlReply reply(const Result<T>& result, unsigned status = 200) {
     return result ? ok(control::to_json(*result), status) : error_reply(result.error());
 }
 
+ControlReply done(const Result<void>& result) {
+    return result ? ControlReply{204, {}, {}} : error_reply(result.error());
+}
+
 ControlReply show_daemon(Service& service, const Names& /*names*/, std::string_view /*body*/) {
     return ok(control::to_json(service.daemon()));
 }
@@ -49,8 +53,7 @@ ControlReply add_device(Service& service, const Names& /*names*/, std::string_vi
 }
 
 ControlReply remove_device(Service& service, const Names& names, std::string_view /*body*/) {
-    const auto removed = service.remove_device(names[0]);
-    return removed ? ControlReply{204, {}, {}} : error_reply(removed.error());
+    return done(service.remove_device(names[0]));
 }
 
 ControlReply resize_device(Service& service, const Names& names, std::string_view body) {
@@ -58,27 +61,79 @@ ControlReply resize_device(Service& service, const Names& names, std::string_vie
     return request ? reply(service.resize_device(names[0], *request)) : error_reply(request.error());
 }
 
-ControlReply change_policy(Service& service, const control::PolicyTarget& target, std::string_view body) {
-    const auto change = control::parse_policy_change(body);
-    return change ? reply(service.change_policy(target, *change)) : error_reply(change.error());
-}
-
-ControlReply change_daemon_policy(Service& service, const Names& /*names*/, std::string_view body) {
-    return change_policy(service, {}, body);
-}
-
-ControlReply change_device_policy(Service& service, const Names& names, std::string_view body) {
-    return change_policy(service, {std::string(names[0]), std::nullopt}, body);
-}
-
-ControlReply change_queue_policy(Service& service, const Names& names, std::string_view body) {
+/// The queue of a path's second name.
+Result<std::uint16_t> queue_of(const Names& names) {
     std::uint16_t queue = 0;
     const char* end = names[1].data() + names[1].size();
     const auto [rest, error] = std::from_chars(names[1].data(), end, queue);
     if (error != std::errc{} || rest != end) {
-        return error_reply({ErrorKind::not_found, fmt::format("\"{}\" is no number of a queue", names[1]), 0});
+        return failure(ErrorKind::not_found, fmt::format("\"{}\" is no number of a queue", names[1]));
     }
-    return change_policy(service, {std::string(names[0]), queue}, body);
+    return queue;
+}
+
+ControlReply change_settings(Service& service, const control::SettingsTarget& target, std::string_view body) {
+    const auto change = control::parse_settings_change(body, target.level());
+    if (!change) {
+        return error_reply(change.error());
+    }
+    const auto changed = service.change_settings(target, *change);
+    return changed ? ok(control::to_json(*changed, target.level())) : error_reply(changed.error());
+}
+
+ControlReply change_daemon_settings(Service& service, const Names& /*names*/, std::string_view body) {
+    return change_settings(service, {}, body);
+}
+
+ControlReply change_device_settings(Service& service, const Names& names, std::string_view body) {
+    return change_settings(service, {.device = std::string(names[0])}, body);
+}
+
+ControlReply change_queue_settings(Service& service, const Names& names, std::string_view body) {
+    const auto queue = queue_of(names);
+    return queue ? change_settings(service, {.device = std::string(names[0]), .queue = *queue}, body)
+                 : error_reply(queue.error());
+}
+
+ControlReply change_worker_settings(Service& service, const Names& names, std::string_view body) {
+    return change_settings(service, {.worker = std::string(names[0])}, body);
+}
+
+ControlReply explain_device(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.explain({std::string(names[0])}));
+}
+
+ControlReply explain_queue(Service& service, const Names& names, std::string_view /*body*/) {
+    const auto queue = queue_of(names);
+    return queue ? reply(service.explain({std::string(names[0]), *queue})) : error_reply(queue.error());
+}
+
+ControlReply move(Service& service, const control::QueueTarget& target, std::string_view body) {
+    const auto request = control::parse_move_request(body);
+    return request ? reply(service.move(target, *request)) : error_reply(request.error());
+}
+
+ControlReply move_device(Service& service, const Names& names, std::string_view body) {
+    return move(service, {std::string(names[0])}, body);
+}
+
+ControlReply move_queue(Service& service, const Names& names, std::string_view body) {
+    const auto queue = queue_of(names);
+    return queue ? move(service, {std::string(names[0]), *queue}, body) : error_reply(queue.error());
+}
+
+ControlReply add_worker(Service& service, const Names& /*names*/, std::string_view body) {
+    const auto spec = control::parse_worker_spec(body);
+    return spec ? reply(service.add_worker(*spec), 201) : error_reply(spec.error());
+}
+
+ControlReply remove_worker(Service& service, const Names& names, std::string_view /*body*/) {
+    return done(service.remove_worker(names[0]));
+}
+
+ControlReply pin_worker(Service& service, const Names& names, std::string_view body) {
+    const auto request = control::parse_pin_request(body);
+    return request ? reply(service.pin_worker(names[0], *request)) : error_reply(request.error());
 }
 
 ControlReply list_workers(Service& service, const Names& /*names*/, std::string_view /*body*/) {
@@ -103,21 +158,29 @@ struct Route {
     ControlReply (*handle)(Service&, const Names&, std::string_view body);
 };
 
-constexpr std::array<Route, 13> routes{{
-    {"GET", "/v1/version", show_version},
-    {"GET", "/v1/daemon", show_daemon},
-    {"PATCH", "/v1/policy", change_daemon_policy},
-    {"GET", "/v1/devices", list_devices},
-    {"POST", "/v1/devices", add_device},
-    {"GET", "/v1/devices/*", show_device},
-    {"DELETE", "/v1/devices/*", remove_device},
-    {"POST", "/v1/devices/*/resize", resize_device},
-    {"PATCH", "/v1/devices/*/policy", change_device_policy},
-    {"PATCH", "/v1/devices/*/queues/*/policy", change_queue_policy},
-    {"GET", "/v1/devices/*/stats", show_device_statistics},
-    {"GET", "/v1/workers", list_workers},
-    {"GET", "/v1/stats", show_statistics},
-}};
+constexpr std::array routes{
+    Route{"GET", "/v1/version", show_version},
+    Route{"GET", "/v1/daemon", show_daemon},
+    Route{"PATCH", "/v1/settings", change_daemon_settings},
+    Route{"GET", "/v1/devices", list_devices},
+    Route{"POST", "/v1/devices", add_device},
+    Route{"GET", "/v1/devices/*", show_device},
+    Route{"DELETE", "/v1/devices/*", remove_device},
+    Route{"POST", "/v1/devices/*/resize", resize_device},
+    Route{"GET", "/v1/devices/*/why", explain_device},
+    Route{"GET", "/v1/devices/*/queues/*/why", explain_queue},
+    Route{"POST", "/v1/devices/*/move", move_device},
+    Route{"POST", "/v1/devices/*/queues/*/move", move_queue},
+    Route{"PATCH", "/v1/devices/*/settings", change_device_settings},
+    Route{"PATCH", "/v1/devices/*/queues/*/settings", change_queue_settings},
+    Route{"GET", "/v1/devices/*/stats", show_device_statistics},
+    Route{"GET", "/v1/workers", list_workers},
+    Route{"POST", "/v1/workers", add_worker},
+    Route{"DELETE", "/v1/workers/*", remove_worker},
+    Route{"POST", "/v1/workers/*/pin", pin_worker},
+    Route{"PATCH", "/v1/workers/*/settings", change_worker_settings},
+    Route{"GET", "/v1/stats", show_statistics},
+};
 
 std::string_view take_part(std::string_view& path) {
     const std::string_view part = path.substr(0, path.find('/'));

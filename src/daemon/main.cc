@@ -73,7 +73,7 @@ int serve(const Config& config) {
     if (auto ready = set_up_process(); !ready) {
         return fail(ready.error());
     }
-    auto manager = Manager::create(config.workers, config.policy);
+    auto manager = Manager::create({config.workers, config.settings});
     if (!manager) {
         return fail(manager.error());
     }

@@ -3,31 +3,39 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.hh"
 #include "control/service.hh"
-#include "daemon/config.hh"
 #include "daemon/served_device.hh"
+#include "engine/costs.hh"
 #include "engine/worker.hh"
 
 namespace sidecore::daemon {
 
 /// The workers and devices of a daemon, and everything that may be asked of them while they run.
 ///
-/// Thread: one call at a time, from any thread but the workers' and the endpoints'.
+/// Thread: any but the workers' and the endpoints'; a mutex lets one public function run at a time. The control server and
+/// whoever places queues by measured load call the same functions.
 ///
 /// Invariants:
-///  1. Names and sockets of devices differ.
-///  2. Each queue runs under the daemon's policy, with what its device and then itself say in its place, from the
-///     moment a change returns.
+///  1. Names of workers, and names and sockets of devices, differ. There is at least one worker.
+///  2. Each queue runs under the daemon's settings, with what its device and then itself say in their place, and each worker
+///     under the daemon's with its own in their place, from the moment a change returns.
+///  3. A worker ends when no queue is on it and no I/O is in flight that its thread has submitted.
 class Manager final : public control::Service {
 public:
-    /// Starts the workers. Errors: as engine::Worker::create, with the worker's name.
-    static Result<std::unique_ptr<Manager>> create(const std::vector<WorkerSpec>& workers,
-                                                   control::PolicyOverrides policy);
+    struct Options {
+        std::vector<control::WorkerSpec> workers;  ///< at least one
+        control::SettingValues settings{};         ///< the daemon's own
+        engine::Costs costs{};                     ///< of this host
+    };
+
+    /// Starts the workers. Errors: as add_worker().
+    static Result<std::unique_ptr<Manager>> create(Options options);
 
     /// Removes all devices as remove_device() does, then ends the workers.
     ~Manager() override;
@@ -37,26 +45,52 @@ public:
     Result<control::DeviceInfo> device(std::string_view name) override;
     std::vector<control::WorkerInfo> workers() override;
     Result<control::Statistics> statistics(std::optional<std::string_view> device) override;
+    Result<control::Explanation> explain(const control::QueueTarget& target) override;
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;
-    Result<control::PolicyInfo> change_policy(const control::PolicyTarget& target,
-                                              const control::PolicyChange& change) override;
+    Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override;
+
+    /// timed_out if a front-end is changing one of its queues and that takes long; then some queues have moved, and the worker
+    /// stays.
+    Result<void> remove_worker(std::string_view name) override;
+    Result<control::WorkerInfo> pin_worker(std::string_view name, const control::PinRequest& request) override;
+
+    /// timed_out as for remove_worker(); the queues before that one have moved.
+    Result<control::DeviceInfo> move(const control::QueueTarget& target, const control::MoveRequest& request) override;
+    Result<control::Settings> change_settings(const control::SettingsTarget& target,
+                                              const control::SettingsChange& change) override;
 
 private:
-    Manager(std::vector<std::unique_ptr<engine::Worker>> workers, control::PolicyOverrides policy);
+    struct ServedWorker {
+        std::unique_ptr<engine::Worker> engine;
+        control::SettingValues settings;  // its own
+    };
 
-    control::PolicyInfo policy() const;
+    explicit Manager(Options options);
+
+    // All with mutex_ held
+    control::Settings queue_settings() const;
+    control::Settings worker_settings() const;
+    control::Settings worker_settings(const ServedWorker& worker) const;
+    Result<void> start_worker(const control::WorkerSpec& spec);
     Result<ServedDevice*> find_device(std::string_view name);
-    Result<engine::Worker*> find_worker(std::string_view name);
-    engine::Worker& least_loaded_worker();
+    Result<ServedWorker*> find_worker(std::string_view name);
+    engine::Worker& least_loaded_worker(const engine::Worker* except = nullptr);
     Result<std::vector<engine::Worker*>> workers_for(const control::DeviceSpec& spec);
-    control::WorkerInfo describe(const engine::Worker& worker) const;
+    Result<control::Settings> change_daemon_settings(const control::SettingsChange& change);
+    Result<control::Settings> change_worker_settings(std::string_view name, const control::SettingsChange& change);
+    control::WorkerInfo describe(const ServedWorker& worker) const;
+    std::vector<control::WorkerInfo> describe_workers() const;
+    std::vector<control::DeviceInfo> describe_devices() const;
 
     const std::uint64_t started_ns_;
-    const std::vector<std::unique_ptr<engine::Worker>> workers_;  // outlive the devices
+    const engine::Costs costs_;
+
+    std::mutex mutex_;
+    std::vector<ServedWorker> workers_;  // outlive the devices
     std::vector<std::unique_ptr<ServedDevice>> devices_;
-    control::PolicyOverrides policy_;
+    control::SettingValues settings_;
 };
 
 }  // namespace sidecore::daemon

@@ -6,6 +6,8 @@
 #include <spdlog/spdlog.h>
 
 #include "base/clock.hh"
+#include "daemon/engine_settings.hh"
+#include "daemon/reasons.hh"
 #include "daemon/unix_listener.hh"
 #include "engine/statistics.hh"
 #include "storage/factory.hh"
@@ -13,8 +15,6 @@
 namespace sidecore::daemon {
 
 namespace {
-
-using control::PolicySource;
 
 storage::StorageSpec to_storage(const control::DeviceSpec& spec) {
     const control::StorageSpec& from = spec.storage;
@@ -93,33 +93,20 @@ std::string_view state_of(const endpoint::Info& info) {
 
 }  // namespace
 
-control::PolicyInfo built_in_policy() {
-    const engine::PolicySettings settings;
-    return {{std::string(engine::to_string(settings.kind))},
-            {settings.poll_start_rate},
-            {settings.poll_stop_idle_ns},
-            {settings.tick_ns}};
-}
-
-engine::PolicySettings to_engine(const control::PolicyInfo& policy) {
-    engine::PolicySettings settings;
-    settings.kind = engine::parse_policy_kind(policy.kind.value).value_or(settings.kind);
-    settings.poll_start_rate = policy.poll_start_rate.value;
-    settings.poll_stop_idle_ns = policy.poll_stop_idle_ns.value;
-    settings.tick_ns = policy.tick_ns.value;
-    return settings;
-}
-
-ServedDevice::ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::PolicyInfo above)
-    : spec_(std::move(spec)), workers_(std::move(workers)), above_(std::move(above)), queue_policies_(spec_.queues) {
+ServedDevice::ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::Settings above)
+    : spec_(std::move(spec)),
+      workers_(std::move(workers)),
+      left_(spec_.queues),
+      above_(std::move(above)),
+      queue_settings_(spec_.queues) {
     for (const control::QueueSpec& queue : spec_.queue_specs) {
-        queue_policies_.at(queue.index) = queue.policy;
+        queue_settings_.at(queue.index) = queue.settings;
     }
 }
 
 Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::DeviceSpec& spec,
                                                            std::vector<engine::Worker*> workers,
-                                                           const control::PolicyInfo& above, Given given) {
+                                                           const control::Settings& above, Given given) {
     const auto within = [&spec](Error error) { return tl::unexpected(std::move(error).within(spec.name)); };
     auto backend = storage::open_storage(to_storage(spec));
     if (!backend) {
@@ -153,7 +140,7 @@ Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::Device
     }
     std::vector<engine::QueueSettings> settings;
     for (std::uint16_t queue = 0; queue < spec.queues; ++queue) {
-        settings.push_back(device->settings(queue));
+        settings.push_back(device->queue_settings(queue));
     }
     auto endpoint =
         endpoint::Endpoint::create(std::move(options), std::move(*disk), device->workers_, std::move(settings));
@@ -161,6 +148,7 @@ Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::Device
         return within(std::move(endpoint).error());
     }
     device->endpoint_ = std::move(*endpoint);
+    device->set_poll_budget();
     return device;
 }
 
@@ -181,51 +169,84 @@ control::DeviceInfo ServedDevice::info() const {
     info.storage_kind = disk_->backend().kind();
     info.storage_description = disk_->description();
     info.features = from.features;
-    info.turn_budget = settings(0).schedule.turn_requests;
-    info.policy = policy();
+    info.settings = settings();
     for (std::uint16_t index = 0; index < spec_.queues; ++index) {
         control::QueueInfo& queue = info.queues.emplace_back(to_info(from.queues.at(index), now_ns));
         queue.index = index;
-        queue.policy = policy(index);
+        queue.settings = settings(index);
     }
     return info;
 }
 
-control::PolicyInfo ServedDevice::policy(std::uint16_t queue) const {
-    return policy().overridden_by(queue_policies_.at(queue), PolicySource::queue);
+control::QueueReasons ServedDevice::explain(std::uint16_t queue) const {
+    return reasons_for(info().queues.at(queue), endpoint_->explain(queue));
 }
 
-engine::QueueSettings ServedDevice::settings(std::uint16_t queue) const {
-    engine::QueueSettings settings;
-    settings.policy = to_engine(policy(queue));
-    settings.schedule.turn_requests = spec_.turn_budget.value_or(settings.schedule.turn_requests);
-    return settings;
+control::Settings ServedDevice::settings(std::uint16_t queue) const {
+    return settings().overridden_by(queue_settings_.at(queue), control::Level::queue);
 }
 
-void ServedDevice::apply_policies() {
+engine::QueueSettings ServedDevice::queue_settings(std::uint16_t queue) const {
+    return to_queue_settings(settings(queue));
+}
+
+void ServedDevice::apply_settings() {
+    set_poll_budget();
     for (std::uint16_t queue = 0; queue < spec_.queues; ++queue) {
-        const engine::QueueSettings wanted = settings(queue);
-        // A queue whose policy stays keeps what the policy has learnt of it.
-        if (wanted.policy != endpoint_->queue_settings(queue).policy) {
+        const engine::QueueSettings wanted = queue_settings(queue);
+        if (wanted != endpoint_->queue_settings(queue)) {
             endpoint_->set_queue(queue, wanted);
         }
     }
 }
 
-void ServedDevice::set_policy_above(const control::PolicyInfo& above) {
+/// A budget that stays keeps what has been spent of it.
+void ServedDevice::set_poll_budget() {
+    const auto percent = static_cast<std::uint32_t>(settings().number(control::Setting::device_poll_budget));
+    if (percent != poll_budget_percent_) {
+        endpoint_->set_poll_budget(percent);
+        poll_budget_percent_ = percent;
+    }
+}
+
+void ServedDevice::set_settings_above(const control::Settings& above) {
     above_ = above;
-    apply_policies();
+    apply_settings();
 }
 
-void ServedDevice::change_policy(const control::PolicyChange& change) {
-    spec_.policy = change.applied_to(std::move(spec_.policy));
-    apply_policies();
+control::Settings ServedDevice::change_settings(const control::SettingsChange& change) {
+    spec_.settings = change.applied_to(std::move(spec_.settings));
+    apply_settings();
+    return settings();
 }
 
-void ServedDevice::change_policy(std::uint16_t queue, const control::PolicyChange& change) {
-    control::PolicyOverrides& policy = queue_policies_.at(queue);
-    policy = change.applied_to(std::move(policy));
-    apply_policies();
+control::Settings ServedDevice::change_settings(std::uint16_t queue, const control::SettingsChange& change) {
+    control::SettingValues& values = queue_settings_.at(queue);
+    values = change.applied_to(std::move(values));
+    apply_settings();
+    return settings(queue);
+}
+
+Result<void> ServedDevice::move(std::uint16_t queue, engine::Worker& to) {
+    engine::Worker*& worker = workers_.at(queue);
+    if (worker == &to) {
+        return {};
+    }
+    SIDECORE_TRY(endpoint_->move_queue(queue, to));
+    left_.at(queue).insert(worker);
+    spdlog::info("{}: queue {} moved from {} to {}", spec_.name, queue, worker->name(), to.name());
+    worker = &to;
+    return {};
+}
+
+Result<void> ServedDevice::settle(const engine::Worker& worker) {
+    for (std::uint16_t queue = 0; queue < spec_.queues; ++queue) {
+        if (left_[queue].contains(&worker)) {
+            SIDECORE_TRY(endpoint_->settle(queue));
+            left_[queue].clear();
+        }
+    }
+    return {};
 }
 
 Result<void> ServedDevice::resize(std::uint64_t size_bytes) {

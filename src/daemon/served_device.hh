@@ -5,28 +5,23 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/error.hh"
 #include "base/fd.hh"
 #include "control/device_spec.hh"
+#include "control/explanation.hh"
 #include "control/info.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 #include "device/blk_device.hh"
 #include "endpoint/endpoint.hh"
-#include "engine/policy.hh"
 #include "engine/worker.hh"
 
 namespace sidecore::daemon {
 
-/// The policy without anybody's say.
-control::PolicyInfo built_in_policy();
-
-/// In the engine's terms. `policy` has been checked by control's readers.
-engine::PolicySettings to_engine(const control::PolicyInfo& policy);
-
-/// One device as its DeviceSpec describes it, at work: storage, virtio device, endpoint, the policies of its queues.
+/// One device as its DeviceSpec describes it, at work: storage, virtio device, endpoint, the settings of its queues.
 ///
 /// Thread: one call at a time, from any thread but the workers' and the endpoint's. The destructor finishes accepted
 /// I/O, ends the session and closes the socket.
@@ -38,11 +33,11 @@ public:
         std::function<void()> on_ended;
     };
 
-    /// Opens the storage and the socket. Queue i runs on workers[i], which outlive the device. `above` is the daemon's
-    /// policy. Errors: those of storage, device and socket.
+    /// Opens the storage and the socket. Queue i runs on workers[i], which outlive the device. `above` are the daemon's
+    /// settings. Errors: those of storage, device and socket.
     static Result<std::unique_ptr<ServedDevice>> create(const control::DeviceSpec& spec,
                                                         std::vector<engine::Worker*> workers,
-                                                        const control::PolicyInfo& above, Given given = {});
+                                                        const control::Settings& above, Given given = {});
 
     const std::string& name() const noexcept { return spec_.name; }
     const std::string& socket() const noexcept { return spec_.socket; }
@@ -50,30 +45,44 @@ public:
 
     control::DeviceInfo info() const;
 
-    /// The device's policy, or that of one of its queues (below spec's `queues`).
-    control::PolicyInfo policy() const { return above_.overridden_by(spec_.policy, control::PolicySource::device); }
-    control::PolicyInfo policy(std::uint16_t queue) const;
+    /// Why a queue is treated as it is.
+    control::QueueReasons explain(std::uint16_t queue) const;
 
-    /// The daemon's, the device's or a queue's policy has changed: holds for running queues when it returns.
-    void set_policy_above(const control::PolicyInfo& above);
-    void change_policy(const control::PolicyChange& change);
-    void change_policy(std::uint16_t queue, const control::PolicyChange& change);
+    /// The device's settings, or those of one of its queues (below spec's `queues`).
+    control::Settings settings() const { return above_.overridden_by(spec_.settings, control::Level::device); }
+    control::Settings settings(std::uint16_t queue) const;
+
+    /// The daemon's, the device's or a queue's settings have changed: holds for running queues when it returns. The settings
+    /// afterwards.
+    void set_settings_above(const control::Settings& above);
+    control::Settings change_settings(const control::SettingsChange& change);
+    control::Settings change_settings(std::uint16_t queue, const control::SettingsChange& change);
+
+    /// Hands a queue over to `to`, which outlives the device, or the queue leaves it before. Errors: as Endpoint::move_queue.
+    Result<void> move(std::uint16_t queue, engine::Worker& to);
+
+    /// Waits until no I/O is in flight that the device's queues submitted while they were on `worker`, where they are no longer.
+    /// Errors: as Endpoint::settle.
+    Result<void> settle(const engine::Worker& worker);
     std::uint16_t queues() const noexcept { return spec_.queues; }
 
     /// 0: takes over the length that the file has now. The driver is told.
     Result<void> resize(std::uint64_t size_bytes);
 
 private:
-    ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::PolicyInfo above);
+    ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::Settings above);
 
-    engine::QueueSettings settings(std::uint16_t queue) const;
-    void apply_policies();
+    engine::QueueSettings queue_settings(std::uint16_t queue) const;
+    void apply_settings();
+    void set_poll_budget();
 
     control::DeviceSpec spec_;
-    const std::vector<engine::Worker*> workers_;
-    control::PolicyInfo above_;
-    std::vector<control::PolicyOverrides> queue_policies_;
-    device::BlkDevice* disk_ = nullptr;  // the endpoint's
+    std::vector<engine::Worker*> workers_;               // by queue
+    std::vector<std::set<const engine::Worker*>> left_;  // by queue: where I/O of it may still be in flight
+    control::Settings above_;
+    std::vector<control::SettingValues> queue_settings_;
+    std::uint32_t poll_budget_percent_ = 100;  // as the endpoint has it
+    device::BlkDevice* disk_ = nullptr;        // the endpoint's
     std::unique_ptr<endpoint::Endpoint> endpoint_;
 };
 

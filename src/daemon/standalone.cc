@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/fd.hh"
+#include "daemon/engine_settings.hh"
 #include "daemon/process.hh"
 #include "daemon/served_device.hh"
 #include "engine/worker.hh"
@@ -51,7 +52,7 @@ Result<void> serve_standalone(StandaloneOptions options) {
     SIDECORE_TRY_ASSIGN(const auto worker, engine::Worker::create({options.device.name, options.cpu}));
     const std::vector<engine::Worker*> workers(options.device.queues, worker.get());
     SIDECORE_TRY_ASSIGN(auto device,
-                        ServedDevice::create(options.device, workers, built_in_policy(), std::move(given)));
+                        ServedDevice::create(options.device, workers, built_in_queue_settings(), std::move(given)));
     spdlog::info("{}: {} at {}", device->name(), device->info().storage_description,
                  options.socket_fd ? fmt::format("file descriptor {}", *options.socket_fd) : device->socket());
 

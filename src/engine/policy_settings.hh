@@ -29,7 +29,7 @@ Result<Prefer> parse_prefer(std::string_view name);
 /// A policy and its parameters. Parameters that a kind does not use are kept, so that changing the kind back
 /// and forth loses nothing.
 struct PolicySettings {
-    PolicyKind kind = PolicyKind::rate;
+    PolicyKind kind = PolicyKind::adaptive;
 
     /// rate: works within one tick that make a notified queue polled; 0: never. A work is a turn that found
     /// something to do, however many requests it took (the patch's "work").

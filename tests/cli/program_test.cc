@@ -85,15 +85,40 @@ TEST_F(SidecoreCommand, ShowsDevicesDaemonAndWorkers) {
     EXPECT_THAT(run({"--help"}).out, AllOf(HasSubstr("resize"), HasSubstr("sidecore blk")));
 }
 
-TEST_F(SidecoreCommand, ChangesPolicies) {
+TEST_F(SidecoreCommand, ChangesSettings) {
     const auto ended = run({"set", "policy=always", "poll_start_rate=8"});
     EXPECT_EQ(ended.status, 0) << ended.err;
-    EXPECT_THAT(ended.out, HasSubstr("always (queue)"));
+    EXPECT_THAT(ended.out, HasSubstr("policy             always (daemon)\n"));
     EXPECT_EQ(run({"set", "--device", "disk0", "poll_stop_idle=500ms"}).status, 0);
     EXPECT_EQ(run({"set", "tick=inherit", "--device", "disk0", "--queue", "1"}).status, 0);
-    EXPECT_THAT(service_.log(),
-                ElementsAre(R"(policy */* {"kind":"always","poll_start_rate":8})",
-                            R"(policy disk0/* {"poll_stop_idle":"500ms"})", R"(policy disk0/1 {"tick":null})"));
+    EXPECT_THAT(service_.log(), ElementsAre(R"(set */* {"policy":{"kind":"always","poll_start_rate":8}})",
+                                            R"(set disk0/* {"policy":{"poll_stop_idle":"500ms"}})",
+                                            R"(set disk0/1 {"policy":{"tick":null}})"));
+}
+
+TEST_F(SidecoreCommand, ExplainsQueues) {
+    EXPECT_EQ(run({"why", "disk0/1"}).out, "disk0, queue 1:\n  It is as it is.\n  It was as it was.\n");
+    EXPECT_THAT(run({"why", "disk0"}).out, AllOf(HasSubstr("queue 0:"), HasSubstr("queue 1:")));
+    EXPECT_THAT(run({"why", "disk0", "--json"}).out, StartsWith(R"({"device":"disk0","queues":[{"index":0,)"));
+    EXPECT_EQ(run({"why", "none"}).err, "sidecore: there is no device \"none\"\n");
+}
+
+TEST_F(SidecoreCommand, ManagesWorkers) {
+    EXPECT_THAT(run({"worker", "add", "io1", "--cpu", "1", "poll_budget=50"}).out,
+                HasSubstr("poll_budget         50 (worker)\n"));
+    EXPECT_THAT(run({"worker", "pin", "io1", "0"}).out, StartsWith("NAME  CPU "));
+    EXPECT_EQ(run({"worker", "pin", "io1", "none"}).status, 0);
+    EXPECT_EQ(run({"set", "--worker", "io1", "wait_max=1ms", "good_neighbour=inherit"}).status, 0);
+    EXPECT_EQ(run({"set", "--workers", "wait_max=1ms"}).status, 0);
+    EXPECT_THAT(run({"move", "disk0/1", "io1"}).out, StartsWith("name        disk0\n"));
+    EXPECT_EQ(run({"move", "disk0", "io1"}).status, 0);
+    const auto removed = run({"worker", "remove", "io1"});
+    EXPECT_EQ(removed.status, 0);
+    EXPECT_EQ(removed.out, "");
+    EXPECT_THAT(service_.log(), ElementsAre("add worker io1 on 1 with 1 settings", "pin io1 0", "pin io1 none",
+                                            R"(set io1 {"workers":{"wait_max":"1ms","good_neighbour":null}})",
+                                            R"(set */* {"workers":{"wait_max":"1ms"}})", "move disk0/1 io1",
+                                            "move disk0/* io1", "remove worker io1"));
 }
 
 TEST_F(SidecoreCommand, AddsDevices) {
@@ -164,7 +189,7 @@ TEST_F(SidecoreCommand, ErrorsOfTheDaemonGoToStandardError) {
     }
     auto ended = run({"set", "policy=magic"});
     EXPECT_EQ(ended.status, 1);
-    EXPECT_EQ(ended.err, "sidecore: kind: kind cannot be \"magic\"; allowed are \"never\", \"always\", \"rate\"\n");
+    EXPECT_THAT(ended.err, StartsWith("sidecore: policy.kind: kind cannot be \"magic\"; allowed are \"never\", "));
     ended = run({"remove", "disk0", "none"});
     EXPECT_EQ(ended.status, 1);
     EXPECT_THAT(service_.devices(), IsEmpty());
@@ -184,6 +209,14 @@ TEST_F(SidecoreCommand, WrongUseIsStatusTwo) {
     expect_usage_error({"set", "rate"}, "\"rate\" is no setting");
     expect_usage_error({"set", "policy=rate", "--queue", "1"}, "--device");
     expect_usage_error({"set", "policy=rate", "--device", "disk0", "--queue", "x"}, "x");
+    expect_usage_error({"set", "weight=1", "--worker", "io0", "--device", "disk0"}, "--device");
+    expect_usage_error({"set", "weight=1", "--worker", "io0"}, "\"weight=1\" is no setting");
+    expect_usage_error({"why"}, "DEVICE");
+    expect_usage_error({"why", "disk0/x"}, "\"disk0/x\" is no queue");
+    expect_usage_error({"worker"}, "subcommand");
+    expect_usage_error({"worker", "pin", "io0"}, "CPU");
+    expect_usage_error({"worker", "pin", "io0", "any"}, "\"any\" is no CPU");
+    expect_usage_error({"move", "disk0/x", "io0"}, "\"disk0/x\" is no queue");
     expect_usage_error({"add", "disk1"}, "--socket-path");
     expect_usage_error({"add", "disk1", "--socket-path", "/x"}, "--blk-file");
     expect_usage_error({"stats", "--watch", "0"}, "--watch");

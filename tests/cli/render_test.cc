@@ -14,8 +14,10 @@ namespace sidecore::cli {
 namespace {
 
 using test::FakeService;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 TEST(Table, AlignsItsColumns) {
     Table table({{"NAME"}, {"N", Table::Align::right}, {"LAST"}});
@@ -44,30 +46,30 @@ TEST(Render, ListsDevices) {
 TEST(Render, ShowsADevice) {
     control::DeviceInfo device = FakeService::make_device("disk0", 3);
     device.last_error = "it sent nonsense";
-    device.queues[1].policy.kind = {"always", control::PolicySource::queue};
+    device.queues[1].settings.put(control::Setting::kind, "always", control::Level::queue);
     device.queues[2].attached = false;
     device.queues[2].size = 0;
-    EXPECT_EQ(render_device(device),
-              "name        disk0\n"
-              "type        blk\n"
-              "state       running\n"
-              "socket      /run/sidecore/disk0.sock (listen), 1 session so far\n"
-              "last error  it sent nonsense\n"
-              "storage     /srv/disk0.img, io_uring, direct\n"
-              "size        10737418240 bytes (10GiB)\n"
-              "read-only   no\n"
-              "serial      disk0\n"
-              "features    0x130000000\n"
-              "turn        at most 64 requests\n"
-              "\n"
-              "POLICY OF  KIND            POLL_START_RATE  POLL_STOP_IDLE  TICK\n"
-              "device     rate (daemon)   4 (built-in)     3s (device)     1ms (built-in)\n"
-              "queue 1    always (queue)  4 (built-in)     3s (device)     1ms (built-in)\n"
-              "\n"
-              "QUEUE  RING  WORKER  MODE      SINCE  STATE        REQUESTS\n"
-              "    0   256  io0     polled    3.2 s  listed           1010\n"
-              "    1   256  io0     notified  3.2 s  armed            1010\n"
-              "    2     0  io0     -             -  not started      1010\n");
+    const std::string text = render_device(device);
+    EXPECT_THAT(text, StartsWith("name        disk0\n"
+                                 "type        blk\n"
+                                 "state       running\n"
+                                 "socket      /run/sidecore/disk0.sock (listen), 1 session so far\n"
+                                 "last error  it sent nonsense\n"
+                                 "storage     /srv/disk0.img, io_uring, direct\n"
+                                 "size        10737418240 bytes (10GiB)\n"
+                                 "read-only   no\n"
+                                 "serial      disk0\n"
+                                 "features    0x130000000\n"
+                                 "\n"
+                                 "SETTING            DEVICE               QUEUE 1\n"
+                                 "policy             rate (daemon)        always (queue)\n"
+                                 "prefer             balanced (built-in)  balanced (built-in)\n"));
+    EXPECT_THAT(text, HasSubstr("\npoll_stop_idle     500ms (device)       500ms (device)\n"));
+    EXPECT_THAT(text, EndsWith("\n"
+                               "QUEUE  RING  WORKER  MODE      SINCE  STATE        REQUESTS\n"
+                               "    0   256  io0     polled    3.2 s  listed           1010\n"
+                               "    1   256  io0     notified  3.2 s  armed            1010\n"
+                               "    2     0  io0     -             -  not started      1010\n"));
 }
 
 TEST(Render, NamesTheStateOfAQueue) {
@@ -85,6 +87,13 @@ TEST(Render, NamesTheStateOfAQueue) {
     EXPECT_THAT(render_device(device), HasSubstr("  disabled  "));
 }
 
+TEST(Render, ShowsReasons) {
+    FakeService service;
+    EXPECT_EQ(render_explanation(service.explain({"disk0"}).value()),
+              "disk0, queue 0:\n  It is as it is.\n  It was as it was.\n"
+              "\ndisk0, queue 1:\n  It is as it is.\n  It was as it was.\n");
+}
+
 TEST(Render, ShowsCounters) {
     const std::string text = render_counters(FakeService::make_device("disk0", 2));
     EXPECT_THAT(text, HasSubstr("COUNTER         QUEUE 0  QUEUE 1\n"));
@@ -93,10 +102,12 @@ TEST(Render, ShowsCounters) {
 
 TEST(Render, ShowsDaemonAndWorkers) {
     FakeService service;
-    EXPECT_EQ(render_daemon(service.daemon()),
-              "sidecored 0.1.0, process 4711, up for 62.1 min\n\n"
-              "POLICY         POLL_START_RATE  POLL_STOP_IDLE  TICK\n"
-              "rate (daemon)  4 (built-in)     3s (device)     1ms (built-in)\n");
+    EXPECT_THAT(render_daemon(service.daemon()), StartsWith("sidecored 0.1.0, process 4711, up for 62.1 min\n\n"
+                                                            "SETTING            VALUE\n"
+                                                            "policy             rate (daemon)\n"));
+    EXPECT_THAT(render_daemon(service.daemon()), HasSubstr("\n\nSETTING OF WORKERS  VALUE\n"
+                                                           "poll_budget         100 (built-in)\n"));
+    EXPECT_THAT(render_worker(service.workers().at(0)), HasSubstr("disk0\n\nSETTING OF WORKERS  VALUE\n"));
     EXPECT_EQ(render_workers(service.workers()),
               "NAME  CPU  THREAD  QUEUES  POLLED  CPU TIME  DEVICES\n"
               "io0     3    4712       2       1     1.5 s  disk0\n");

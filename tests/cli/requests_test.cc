@@ -9,41 +9,86 @@
 #include <gtest/gtest.h>
 
 #include "control/device_spec.hh"
-#include "control/policy.hh"
+#include "control/settings.hh"
 
 namespace sidecore::cli {
 namespace {
 
 using ::testing::HasSubstr;
 
-std::string policy_of(const std::vector<std::string>& words) {
-    const auto policy = policy_from_words(words);
-    return policy ? control::to_text(*policy) : policy.error().message;
+std::string settings_of(const std::vector<std::string>& words, WordsFor whose = WordsFor::queues) {
+    const auto settings = settings_from_words(words, whose);
+    return settings ? control::to_text(*settings) : settings.error().message;
 }
 
-TEST(PolicyFromWords, TranslatesEachKey) {
-    EXPECT_EQ(policy_of({"policy=rate", "poll_start_rate=8", "poll_stop_idle=3s", "tick=500us"}),
-              R"({"kind":"rate","poll_start_rate":8,"poll_stop_idle":"3s","tick":"500us"})");
-    EXPECT_EQ(policy_of({"policy=inherit", "poll_start_rate=inherit"}), R"({"kind":null,"poll_start_rate":null})");
-    EXPECT_EQ(policy_of({"policy=a=b"}), R"({"kind":"a=b"})");
+TEST(SettingsFromWords, TranslatesEachType) {
+    EXPECT_EQ(settings_of({"policy=rate", "poll_start_rate=8", "poll_stop_idle=3s"}),
+              R"({"policy":{"kind":"rate","poll_start_rate":8,"poll_stop_idle":"3s"}})");
+    EXPECT_EQ(settings_of({"policy=inherit", "poll_start_rate=inherit"}),
+              R"({"policy":{"kind":null,"poll_start_rate":null}})");
+    EXPECT_EQ(settings_of({"policy=a=b"}), R"({"policy":{"kind":"a=b"}})");
 }
 
-TEST(PolicyFromWords, WhatItMakesIsWhatTheDaemonReads) {
-    const auto change = control::parse_policy_change(policy_of({"policy=never", "poll_start_rate=0", "tick=inherit"}));
-    ASSERT_TRUE(change) << change.error().message;
-    EXPECT_EQ(change->set.kind, "never");
-    EXPECT_EQ(change->set.poll_start_rate, 0U);
-    EXPECT_EQ(change->inherit.size(), 1U);
-}
-
-TEST(PolicyFromWords, RefusesWhatIsNoSetting) {
-    for (const char* word : {"rate", "", "=", "=rate", "kind=rate", "Policy=rate"}) {
-        EXPECT_THAT(policy_of({word}), HasSubstr("is no setting; there are policy=KIND"));
+TEST(SettingsFromWords, WhatTheyMakeIsWhatTheDaemonReads) {
+    for (const control::SettingDescription& setting : control::all_settings()) {
+        std::string value = "1us";
+        if (setting.type == control::SettingType::boolean) {
+            value = "true";
+        } else if (setting.type == control::SettingType::integer) {
+            value = std::to_string(setting.lowest);
+        } else if (setting.type == control::SettingType::choice) {
+            value = setting.choices.back();
+        }
+        const std::string word = std::string(setting.word) + "=" + value;
+        const WordsFor whose = setting.group == control::worker_group ? WordsFor::workers : WordsFor::queues;
+        const auto change = control::parse_settings_change(settings_of({word}, whose), control::Level::daemon);
+        ASSERT_TRUE(change) << word << ": " << change.error().message;
+        EXPECT_TRUE(change->set.contains(setting.setting)) << word;
+        EXPECT_THAT(setting_words(whose), HasSubstr(std::string(setting.word)));
     }
-    EXPECT_EQ(policy_of({"tick=1s", "tick=2s"}), "tick is there twice");
-    EXPECT_EQ(policy_of({"poll_start_rate=many"}), "poll_start_rate: \"many\" is no number");
-    EXPECT_EQ(policy_of({"poll_start_rate=-1"}), "poll_start_rate: \"-1\" is no number");
-    EXPECT_EQ(policy_of({"poll_start_rate="}), "poll_start_rate: \"\" is no number");
+}
+
+TEST(SettingsFromWords, AreOfQueuesOrOfWorkers) {
+    EXPECT_EQ(settings_of({"poll_budget=20", "weight=200", "latency_class=true", "call_max_delay=20us"}),
+              R"({"policy":{"poll_budget":20},"schedule":{"weight":200,"latency_class":true},)"
+              R"("calls":{"max_delay":"20us"}})");
+    EXPECT_EQ(settings_of({"poll_budget=20", "good_neighbour=false"}, WordsFor::workers),
+              R"({"workers":{"poll_budget":20,"good_neighbour":false}})");
+    EXPECT_EQ(settings_of({"poll_budget=inherit"}, WordsFor::one_worker), R"({"poll_budget":null})");
+    EXPECT_THAT(settings_of({"weight=200"}, WordsFor::one_worker), HasSubstr("is no setting"));
+    EXPECT_THAT(settings_of({"wait_max=1ms"}), HasSubstr("is no setting"));
+    EXPECT_EQ(settings_of({"latency_class=yes"}), "latency_class: \"yes\" is not true or false");
+    EXPECT_EQ(settings_of({"wait_max=1s", "wait_max=1s"}, WordsFor::one_worker), "wait_max is there twice");
+}
+
+TEST(QueueTarget, IsADeviceOrOneOfItsQueues) {
+    EXPECT_EQ(queue_target_from("disk0").value().device, "disk0");
+    EXPECT_EQ(queue_target_from("disk0").value().queue, std::nullopt);
+    EXPECT_EQ(queue_target_from("disk0/3").value().device, "disk0");
+    EXPECT_EQ(queue_target_from("disk0/3").value().queue, 3U);
+    for (const char* word : {"", "/", "/1", "a b", "../x"}) {
+        EXPECT_THAT(queue_target_from(word).error().message, HasSubstr("is no device and no queue")) << word;
+    }
+    for (const char* word : {"disk0/", "disk0/x", "disk0/-1", "disk0/65536", "disk0/1/2"}) {
+        EXPECT_THAT(queue_target_from(word).error().message, HasSubstr("is no queue; write a number")) << word;
+    }
+}
+
+TEST(PinRequest, IsACpuOrNone) {
+    EXPECT_EQ(pin_request_from("3").value().cpu, 3U);
+    EXPECT_EQ(pin_request_from("none").value().cpu, std::nullopt);
+    EXPECT_EQ(pin_request_from("any").error().message, "\"any\" is no CPU; write its number, or none");
+}
+
+TEST(SettingsFromWords, RefuseWhatIsNoSetting) {
+    for (const char* word : {"rate", "", "=", "=rate", "kind=rate", "Policy=rate"}) {
+        EXPECT_THAT(settings_of({word}),
+                    HasSubstr("is no setting; write KEY=VALUE or KEY=inherit with one of policy,"));
+    }
+    EXPECT_EQ(settings_of({"tick=1s", "tick=2s"}), "tick is there twice");
+    EXPECT_EQ(settings_of({"poll_start_rate=many"}), "poll_start_rate: \"many\" is no number");
+    EXPECT_EQ(settings_of({"poll_start_rate=-1"}), "poll_start_rate: \"-1\" is no number");
+    EXPECT_EQ(settings_of({"poll_start_rate="}), "poll_start_rate: \"\" is no number");
 }
 
 TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
@@ -58,10 +103,9 @@ TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     arguments.serial = "S";
     arguments.queues = 4;
     arguments.worker = "io0";
-    arguments.turn_budget = 8;
     arguments.socket_permissions = "0660";
     arguments.socket_group = "kvm";
-    arguments.policy_words = {"policy=always"};
+    arguments.setting_words = {"policy=always", "turn_requests=8"};
     const auto device = device_from_arguments(arguments);
     ASSERT_TRUE(device) << device.error().message;
     const auto spec = control::parse_device_spec(control::to_text(*device));
@@ -77,10 +121,10 @@ TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     expected.read_only = true;
     expected.serial = "S";
     expected.worker = "io0";
-    expected.turn_budget = 8;
+    expected.settings[control::Setting::turn_requests] = 8U;
     expected.storage = {
         control::StorageKind::file, here.parent_path() / "d.img", 0, true, control::FileEngine::threads, 4};
-    expected.policy.kind = "always";
+    expected.settings[control::Setting::kind] = "always";
     EXPECT_EQ(*spec, expected);
 }
 

@@ -50,10 +50,10 @@ TEST(DeviceSpec, RoundTripsInFull) {
     spec.read_only = true;
     spec.serial = "serial of 20 letters";
     spec.worker = "io0";
-    spec.turn_budget = 32;
     spec.storage = {StorageKind::file, "/dev/vg/disk1", 0, true, FileEngine::threads, 8};
-    spec.policy = {"rate", 8, 1'000'000'000, 500'000};
-    spec.queue_specs = {{0, "io1", {"always", {}, {}, {}}}, {63, {}, {}}};
+    spec.settings = {{Setting::kind, "rate"}, {Setting::poll_start_rate, 8U}, {Setting::poll_stop_idle, 1'000'000'000U},
+                     {Setting::weight, 200U}, {Setting::latency_class, true}, {Setting::call_max_delay, 20'000U}};
+    spec.queue_specs = {{0, "io1", {{Setting::kind, "always"}}}, {63, {}, {}}};
     EXPECT_EQ(parse_device_spec(to_text(to_json(spec))).value(), spec);
 
     spec.mode = SocketMode::listen;
@@ -104,16 +104,16 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
     expect("read_only", "1", "read_only: read_only is true or false, not an integer");
     expect("serial", "\"123456789012345678901\"", "serial: serial has to be at most 20 printable ASCII characters");
     expect("serial", "\"\\u0007\"", "serial: serial has to be at most 20 printable ASCII characters");
-    expect("turn_budget", "0", "turn_budget: turn_budget cannot be 0; allowed are 1 to 32768");
     expect("queue", "{}", "queue: queue is an array, not a table");
     expect("queue", R"([{"index": 1}])", "queue[0].index: index cannot be 1; allowed are 0 to 0");
     expect("queue", R"([{"index": 0}, {"index": 0}])", "queue[1].index: queue 0 is there twice");
-    expect("queue", R"([{"index": 0, "policy": {"kind": "x"}}])",
-           "queue[0].policy.kind: kind cannot be \"x\"; allowed are \"never\", \"always\", \"rate\"");
+    EXPECT_THAT(error_of(device_with("queue", R"([{"index": 0, "policy": {"kind": "x"}}])")),
+                HasSubstr("queue[0].policy.kind: kind cannot be \"x\"; allowed are \"never\", "));
+    EXPECT_EQ(error_of(device_with("policy", R"({"kind": null})")), "policy.kind: kind is a string, not null");
     expect("policy", "\"rate\"", "policy: policy is a table, not a string");
     expect("colour", "1",
-           "colour: unknown key \"colour\"; device can have mode, name, policy, queue, queues, read_only, "
-           "retry_interval, serial, socket, socket_group, socket_permissions, storage, turn_budget, type, worker");
+           "colour: unknown key \"colour\"; device can have calls, mode, name, policy, queue, queues, read_only, "
+           "retry_interval, schedule, serial, socket, socket_group, socket_permissions, storage, type, worker");
 }
 
 TEST(DeviceSpec, RefusesImpossibleStorage) {

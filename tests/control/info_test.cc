@@ -16,11 +16,25 @@ using ::testing::HasSubstr;
 
 constexpr auto max_value = std::numeric_limits<std::uint64_t>::max();
 
+/// A value from each level, if there are so many settings of a group.
+Settings example_settings(bool of_queues = true, bool of_workers = false) {
+    Settings settings;
+    for (const SettingDescription& setting : all_settings()) {
+        if (!(setting.group == worker_group ? of_workers : of_queues)) {
+            continue;
+        }
+        SettingValue value = std::uint64_t{8};
+        if (setting.type == SettingType::boolean) {
+            value = true;
+        } else if (setting.type == SettingType::choice) {
+            value = std::string(setting.choices.front());
+        }
+        settings.put(setting.setting, value, static_cast<Level>(static_cast<int>(setting.setting) % 4));
+    }
+    return settings;
+}
+
 DeviceInfo example_device() {
-    const PolicyInfo policy{{"rate", PolicySource::daemon},
-                            {8, PolicySource::device},
-                            {3'000'000'000, PolicySource::built_in},
-                            {1'000'000, PolicySource::queue}};
     QueueInfo queue;
     queue.index = 3;
     queue.size = 256;
@@ -31,7 +45,7 @@ DeviceInfo example_device() {
     queue.listed = true;
     queue.armed = true;
     queue.broken = true;
-    queue.policy = policy;
+    queue.settings = example_settings();
     queue.counters = {{"poll_kicks", max_value}, {"kicks", 0}};
     DeviceInfo device;
     device.name = "disk0";
@@ -47,14 +61,21 @@ DeviceInfo example_device() {
     device.storage_kind = "file";
     device.storage_description = "/d.img, io_uring";
     device.features = max_value;
-    device.turn_budget = 64;
-    device.policy = policy;
+    device.settings = example_settings();
     device.queues = {queue, queue};
     return device;
 }
 
 WorkerInfo example_worker() {
-    return {"io0", 3, 4711, 987'654'321, 5, 2, {"disk0", "disk1"}, {{"loops", 9}, {"switches", 1}}};
+    return {"io0",
+            3,
+            4711,
+            987'654'321,
+            5,
+            2,
+            {"disk0", "disk1"},
+            example_settings(false, true),
+            {{"loops", 9}, {"switches", 1}}};
 }
 
 TEST(Info, DevicesRoundTrip) {
@@ -71,13 +92,14 @@ TEST(Info, WorkersRoundTrip) {
     workers[1].cpu.reset();
     workers[1].devices.clear();
     EXPECT_EQ(parse_worker_list(to_text(to_json(workers))).value(), workers);
+    EXPECT_EQ(parse_worker_info(to_text(to_json(workers[0]))).value(), workers[0]);
     EXPECT_TRUE(to_json(workers[1])["cpu"].is_null());
 }
 
 TEST(Info, StatisticsAndDaemonRoundTrip) {
     const Statistics statistics{123'456, 2.594, {example_worker()}, {example_device()}};
     EXPECT_EQ(parse_statistics(to_text(to_json(statistics))).value(), statistics);
-    const DaemonInfo daemon{"0.1.0", 4711, 5'000'000'000, example_device().policy};
+    const DaemonInfo daemon{"0.1.0", 4711, 5'000'000'000, example_settings(true, true)};
     EXPECT_EQ(parse_daemon_info(to_text(to_json(daemon))).value(), daemon);
 }
 
@@ -124,20 +146,6 @@ TEST(Info, ErrorsRoundTripWithTheirKind) {
     EXPECT_EQ(parse_error_reply("<html>").kind, ErrorKind::protocol_violation);
     EXPECT_THAT(parse_error_reply("<html>").message, HasSubstr("<html>"));
     EXPECT_EQ(parse_error_reply(R"({"error": 1})").kind, ErrorKind::protocol_violation);
-}
-
-TEST(ResizeRequest, IsReadAndChecked) {
-    EXPECT_EQ(parse_resize_request(R"({"size": "2GiB"})").value().size_bytes, 2ULL << 30U);
-    EXPECT_EQ(parse_resize_request(R"({"size": 1024})").value().size_bytes, 1024U);
-    EXPECT_EQ(parse_resize_request("{}").value().size_bytes, 0U);
-    EXPECT_EQ(parse_resize_request(to_text(to_json(ResizeRequest{4096}))).value().size_bytes, 4096U);
-    EXPECT_EQ(parse_resize_request(to_text(to_json(ResizeRequest{}))).value().size_bytes, 0U);
-    EXPECT_EQ(parse_resize_request(R"({"size": 1000})").error().message,
-              "size: size has to be a multiple of 512 bytes");
-    EXPECT_EQ(parse_resize_request(R"({"length": 512})").error().message,
-              "length: unknown key \"length\"; resize can have size");
-    EXPECT_FALSE(parse_resize_request(R"({"size": 0})"));
-    EXPECT_FALSE(parse_resize_request(R"({"size": "99999999P"})"));
 }
 
 }  // namespace

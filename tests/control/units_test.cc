@@ -43,6 +43,15 @@ TEST(Units, DurationsThatAreNoneAreRefused) {
     }
 }
 
+TEST(Units, DurationsAtAGlance) {
+    EXPECT_EQ(rough_duration(0), "0 ns");
+    EXPECT_EQ(rough_duration(35), "35 ns");
+    EXPECT_EQ(rough_duration(1'234), "1.23 us");
+    EXPECT_EQ(rough_duration(3'200'000'000), "3.2 s");
+    EXPECT_EQ(rough_duration(300'000'000'000), "5 min");
+    EXPECT_EQ(rough_duration(200'000'000'000'000), "2 d");
+}
+
 TEST(Units, SizesAreReadExactly) {
     const std::vector<std::pair<std::string_view, std::uint64_t>> cases{
         {"0", 0},

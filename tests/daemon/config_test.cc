@@ -42,8 +42,8 @@ TEST(Config, OfNothingIsAllDefaults) {
     EXPECT_EQ(config->control_socket, "/run/sidecore/control.sock");
     EXPECT_EQ(config->control_socket_permissions, 0600U);
     EXPECT_FALSE(config->log_level);
-    EXPECT_TRUE(config->policy.empty());
-    EXPECT_THAT(config->workers, ElementsAre(WorkerSpec{"worker0", std::nullopt}));
+    EXPECT_TRUE(config->settings.empty());
+    EXPECT_THAT(config->workers, ElementsAre(control::WorkerSpec{"worker0"}));
     EXPECT_TRUE(config->devices.empty());
 }
 
@@ -69,9 +69,19 @@ poll_start_rate = 8
 poll_stop_idle = "500ms"
 tick = "2ms"
 
+[schedule]
+weight = 200
+
+[calls]
+max_delay = "20us"
+
+[workers]
+poll_budget = 80
+
 [[worker]]
 name = "io0"
 cpu = 2
+wait_max = "50us"
 
 [[worker]]
 name = "io1"
@@ -86,7 +96,6 @@ queues = 4
 read_only = true
 serial = "S/N 1"
 worker = "io1"
-turn_budget = 16
 [device.storage]
 kind = "file"
 path = "/dev/vg/d0"
@@ -95,10 +104,16 @@ engine = "threads"
 threads = 4
 [device.policy]
 kind = "always"
+poll_budget = 20
+[device.schedule]
+turn_requests = 16
+[device.calls]
+max_requests = 8
 [[device.queue]]
 index = 3
 worker = "io0"
 policy = { kind = "never" }
+schedule = { weight = 50 }
 
 [[device]]
 name = "disk1"
@@ -114,8 +129,15 @@ storage = { kind = "memory", size = 4096 }
     EXPECT_EQ(config->control_socket_permissions, 0660U);
     EXPECT_EQ(config->control_socket_group, "kvm");
     EXPECT_EQ(config->log_level, spdlog::level::debug);
-    EXPECT_EQ(config->policy, (control::PolicyOverrides{"rate", 8, 500'000'000, 2'000'000}));
-    EXPECT_THAT(config->workers, ElementsAre(WorkerSpec{"io0", 2}, WorkerSpec{"io1", std::nullopt}));
+    EXPECT_EQ(config->settings, (control::SettingValues{{control::Setting::kind, "rate"},
+                                                        {control::Setting::poll_start_rate, 8U},
+                                                        {control::Setting::poll_stop_idle, 500'000'000U},
+                                                        {control::Setting::tick, 2'000'000U},
+                                                        {control::Setting::weight, 200U},
+                                                        {control::Setting::call_max_delay, 20'000U},
+                                                        {control::Setting::worker_poll_budget, 80U}}));
+    EXPECT_THAT(config->workers, ElementsAre(control::WorkerSpec{"io0", 2, {{control::Setting::wait_max, 50'000U}}},
+                                             control::WorkerSpec{"io1"}));
     ASSERT_EQ(config->devices.size(), 2U);
 
     control::DeviceSpec disk0;
@@ -127,11 +149,13 @@ storage = { kind = "memory", size = 4096 }
     disk0.read_only = true;
     disk0.serial = "S/N 1";
     disk0.worker = "io1";
-    disk0.turn_budget = 16;
+    disk0.settings[control::Setting::turn_requests] = 16U;
+    disk0.settings[control::Setting::call_max_requests] = 8U;
+    disk0.settings[control::Setting::device_poll_budget] = 20U;
     disk0.storage = {control::StorageKind::file, "/dev/vg/d0", 0, true, control::FileEngine::threads, 4};
-    disk0.policy.kind = "always";
+    disk0.settings[control::Setting::kind] = "always";
     disk0.queue_specs.push_back({3, "io0", {}});
-    disk0.queue_specs[0].policy.kind = "never";
+    disk0.queue_specs[0].settings = {{control::Setting::kind, "never"}, {control::Setting::weight, 50U}};
     EXPECT_EQ(config->devices[0], disk0);
     EXPECT_EQ(config->devices[1].socket_permissions, 0666U);
     EXPECT_EQ(config->devices[1].storage.size_bytes, 4096U);
@@ -145,21 +169,24 @@ TEST(Config, WrongSyntaxIsAnErrorWithItsPlace) {
 }
 
 TEST(Config, UnknownKeysAreErrorsAtTheKey) {
-    EXPECT_THAT(problems_of("  colour = 1\n"),
-                ElementsAre("f.toml:1:3: unknown key \"colour\"; the configuration can have daemon, device, policy, "
-                            "worker"));
+    EXPECT_THAT(
+        problems_of("  colour = 1\n"),
+        ElementsAre("f.toml:1:3: unknown key \"colour\"; the configuration can have calls, daemon, device, policy, "
+                    "schedule, worker, workers"));
     EXPECT_THAT(problems_of("[daemon]\n sokcet = 1\n"),
                 ElementsAre("f.toml:2:2: unknown key \"sokcet\"; daemon can have control_socket, control_socket_group, "
                             "control_socket_permissions, log_level"));
-    EXPECT_THAT(problems_of("[policy]\nrate = 1\n"),
-                ElementsAre("f.toml:2:1: unknown key \"rate\"; policy can have kind, poll_start_rate, poll_stop_idle, "
-                            "tick"));
+    EXPECT_THAT(
+        problems_of("[policy]\nrate = 1\n"),
+        ElementsAre(HasSubstr("f.toml:2:1: unknown key \"rate\"; policy can have grow_max, grow_start, kind, ")));
     EXPECT_THAT(problems_of("[[worker]]\nname = \"a\"\npin = 1\n"),
-                ElementsAre("f.toml:3:1: unknown key \"pin\"; worker can have cpu, name"));
+                ElementsAre("f.toml:3:1: unknown key \"pin\"; worker can have cpu, good_neighbour, name, poll_budget, "
+                            "stuck_after, stuck_pending, wait_max"));
     EXPECT_THAT(problems_of(std::string(one_device) + "[device.policy]\nspeed = 1\n"),
                 ElementsAre(HasSubstr("f.toml:8:1: unknown key \"speed\"")));
-    EXPECT_THAT(problems_of(std::string(one_device) + "[[device.queue]]\nindex = 0\nspeed = 1\n"),
-                ElementsAre("f.toml:9:1: unknown key \"speed\"; queue can have index, policy, worker"));
+    EXPECT_THAT(
+        problems_of(std::string(one_device) + "[[device.queue]]\nindex = 0\nspeed = 1\n"),
+        ElementsAre("f.toml:9:1: unknown key \"speed\"; queue can have calls, index, policy, schedule, worker"));
 }
 
 TEST(Config, WrongTypesAreErrorsAtTheValue) {
@@ -184,8 +211,9 @@ TEST(Config, ImpossibleValuesAreErrorsAtTheValue) {
     EXPECT_THAT(problems_of("[daemon]\nlog_level = \"loud\"\n"),
                 ElementsAre("f.toml:2:13: log_level: \"loud\" is no log level; use trace, debug, info, warn, error or "
                             "off"));
-    EXPECT_THAT(problems_of("[policy]\nkind = \"magic\"\n"),
-                ElementsAre("f.toml:2:8: kind cannot be \"magic\"; allowed are \"never\", \"always\", \"rate\""));
+    EXPECT_THAT(
+        problems_of("[policy]\nkind = \"magic\"\n"),
+        ElementsAre(HasSubstr("f.toml:2:8: kind cannot be \"magic\"; allowed are \"never\", \"always\", \"rate\"")));
     EXPECT_THAT(problems_of("[policy]\npoll_stop_idle = \"3\"\n"), ElementsAre(HasSubstr("f.toml:2:18: ")));
     EXPECT_THAT(problems_of("[[worker]]\nname = \"a\"\ncpu = -1\n"),
                 ElementsAre("f.toml:3:7: cpu cannot be -1; allowed are 0 to 1023"));

@@ -17,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 constexpr std::string_view new_device =
     R"({"name": "disk1", "type": "blk", "socket": "/run/d", "storage": {"kind": "null", "size": 512}})";
@@ -52,26 +53,57 @@ TEST_F(ControlRoutes, AnswerWhatIsAsked) {
 TEST_F(ControlRoutes, CarryOutChanges) {
     EXPECT_EQ(ask("POST", "/v1/devices", new_device).status, 201U);
     EXPECT_EQ(ask("POST", "/v1/devices/disk0/resize", R"({"size": "1GiB"})").status, 200U);
-    EXPECT_EQ(ask("PATCH", "/v1/policy", R"({"kind": "never"})").status, 200U);
-    EXPECT_EQ(ask("PATCH", "/v1/devices/disk0/policy", R"({"kind": null})").status, 200U);
-    EXPECT_EQ(ask("PATCH", "/v1/devices/disk0/queues/1/policy", R"({"tick": "2ms"})").status, 200U);
+    EXPECT_EQ(ask("PATCH", "/v1/settings", R"({"policy": {"kind": "never"}})").status, 200U);
+    EXPECT_EQ(ask("PATCH", "/v1/devices/disk0/settings", R"({"policy": {"kind": null}})").status, 200U);
+    EXPECT_EQ(ask("PATCH", "/v1/devices/disk0/queues/1/settings", R"({"policy": {"tick": "2ms"}})").status, 200U);
     const ControlReply removed = ask("DELETE", "/v1/devices/disk1");
     EXPECT_EQ(removed.status, 204U);
     EXPECT_EQ(removed.body, "");
     EXPECT_THAT(
         service_.log(),
         ElementsAre(R"(add {"name":"disk1","type":"blk","socket":"/run/d","storage":{"kind":"null","size":512}})",
-                    "resize disk0 1073741824", R"(policy */* {"kind":"never"})", R"(policy disk0/* {"kind":null})",
-                    R"(policy disk0/1 {"tick":"2ms"})", "remove disk1"));
+                    "resize disk0 1073741824", R"(set */* {"policy":{"kind":"never"}})",
+                    R"(set disk0/* {"policy":{"kind":null}})", R"(set disk0/1 {"policy":{"tick":"2ms"}})",
+                    "remove disk1"));
+}
+
+TEST_F(ControlRoutes, ExplainQueues) {
+    EXPECT_EQ(control::parse_explanation(ask("GET", "/v1/devices/disk0/why").body).value().queues.size(), 2U);
+    const auto one = control::parse_explanation(ask("GET", "/v1/devices/disk0/queues/1/why").body);
+    ASSERT_TRUE(one) << one.error().message;
+    EXPECT_EQ(one->queues.at(0).index, 1);
+    EXPECT_EQ(ask("GET", "/v1/devices/none/why").status, 404U);
+    EXPECT_EQ(ask("GET", "/v1/devices/disk0/queues/x/why").status, 404U);
+}
+
+TEST_F(ControlRoutes, ManageWorkers) {
+    EXPECT_EQ(ask("POST", "/v1/workers", R"({"name": "io1", "cpu": 1, "poll_budget": 50})").status, 201U);
+    EXPECT_EQ(ask("POST", "/v1/workers/io1/pin", R"({"cpu": null})").status, 200U);
+    const ControlReply changed = ask("PATCH", "/v1/workers/io1/settings", R"({"poll_budget": 20, "wait_max": null})");
+    EXPECT_EQ(changed.status, 200U);
+    EXPECT_THAT(changed.body, StartsWith(R"({"poll_budget":20,)"));
+    EXPECT_EQ(ask("PATCH", "/v1/settings", R"({"workers": {"poll_budget": 30}})").status, 200U);
+    EXPECT_EQ(ask("POST", "/v1/devices/disk0/move", R"({"worker": "io1"})").status, 200U);
+    EXPECT_EQ(ask("POST", "/v1/devices/disk0/queues/1/move", R"({"worker": "io0"})").status, 200U);
+    EXPECT_EQ(ask("DELETE", "/v1/workers/io1").status, 204U);
+    EXPECT_THAT(service_.log(), ElementsAre("add worker io1 on 1 with 1 settings", "pin io1 none",
+                                            R"(set io1 {"workers":{"poll_budget":20,"wait_max":null}})",
+                                            R"(set */* {"workers":{"poll_budget":30}})", "move disk0/* io1",
+                                            "move disk0/1 io0", "remove worker io1"));
 }
 
 TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
     const std::vector<std::pair<std::string_view, std::string_view>> posts{
         {"POST", "/v1/devices"},
         {"POST", "/v1/devices/disk0/resize"},
-        {"PATCH", "/v1/policy"},
-        {"PATCH", "/v1/devices/disk0/policy"},
-        {"PATCH", "/v1/devices/disk0/queues/0/policy"},
+        {"PATCH", "/v1/settings"},
+        {"PATCH", "/v1/devices/disk0/settings"},
+        {"PATCH", "/v1/devices/disk0/queues/0/settings"},
+        {"PATCH", "/v1/workers/io0/settings"},
+        {"POST", "/v1/workers"},
+        {"POST", "/v1/workers/io0/pin"},
+        {"POST", "/v1/devices/disk0/move"},
+        {"POST", "/v1/devices/disk0/queues/0/move"},
     };
     for (const auto& [method, path] : posts) {
         for (const std::string_view body : {"", "{", "7", R"({"nonsense": 1})"}) {
@@ -85,7 +117,7 @@ TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
 
 TEST_F(ControlRoutes, UnknownPathsAreNotFound) {
     for (const std::string_view path :
-         {"", "/", "/v1", "/v1/", "/v2/devices", "/v1/devices/", "/v1/devices//policy", "//v1/devices", "v1/devices",
+         {"", "/", "/v1", "/v1/", "/v2/devices", "/v1/devices/", "/v1/devices//settings", "//v1/devices", "v1/devices",
           "/v1/devices/a/b", "/v1/devices/disk0/queues", "/v1/devices/disk0/queues/0", "/v1/version/x", "/v1//version",
           "/v1/versio", "/*", "/v1/devices/*/x"}) {
         const ControlReply reply = ask("GET", path);
@@ -94,8 +126,10 @@ TEST_F(ControlRoutes, UnknownPathsAreNotFound) {
     }
     EXPECT_THAT(service_.log(), IsEmpty());
     for (const std::string_view queue : {"x", "-1", "65536", "0x0", "1 ", "99999999999"}) {
-        EXPECT_EQ(ask("PATCH", fmt::format("/v1/devices/disk0/queues/{}/policy", queue), R"({"kind": "never"})").status,
-                  404U);
+        EXPECT_EQ(
+            ask("PATCH", fmt::format("/v1/devices/disk0/queues/{}/settings", queue), R"({"policy": {"kind": "never"}})")
+                .status,
+            404U);
     }
     EXPECT_EQ(ask("GET", "/v1/devices/none").status, 404U);
 }
@@ -118,9 +152,9 @@ TEST_F(ControlRoutes, ErrorsOfTheServiceKeepTheirKind) {
     };
     for (const auto& [kind, status] : cases) {
         service_.fail_with(Error{kind, "it went wrong", 0});
-        for (const ControlReply& reply :
-             {ask("POST", "/v1/devices", new_device), ask("DELETE", "/v1/devices/disk0"),
-              ask("POST", "/v1/devices/disk0/resize", "{}"), ask("PATCH", "/v1/policy", R"({"kind": "never"})")}) {
+        for (const ControlReply& reply : {ask("POST", "/v1/devices", new_device), ask("DELETE", "/v1/devices/disk0"),
+                                          ask("POST", "/v1/devices/disk0/resize", "{}"),
+                                          ask("PATCH", "/v1/settings", R"({"policy": {"kind": "never"}})")}) {
             EXPECT_EQ(reply.status, status);
             EXPECT_EQ(control::parse_error_reply(reply.body).kind, kind);
             EXPECT_EQ(control::parse_error_reply(reply.body).message, "it went wrong");

@@ -69,7 +69,7 @@ TEST_F(ControlServerTest, AnswersOverTheSocket) {
     ASSERT_TRUE(list) << list.error().message;
     EXPECT_EQ(control::parse_device_list(*list).value().at(0).name, "disk0");
 
-    const auto changed = ask("PATCH", "/v1/devices/disk0/policy", R"({"kind": "always"})");
+    const auto changed = ask("PATCH", "/v1/devices/disk0/settings", R"({"policy": {"kind": "always"}})");
     ASSERT_TRUE(changed) << changed.error().message;
     EXPECT_THAT(*changed, HasSubstr(R"("kind":"always")"));
 
@@ -159,9 +159,9 @@ TEST_F(ControlServerTest, BodiesThatAreTooLargeAreRefusedUnread) {
     EXPECT_THAT(announced.receive_status(), StartsWith("HTTP/1.1 413 "));
 
     const std::string fits = "\"" + std::string(ControlServer::max_body_bytes - 2, 'x') + "\"";
-    EXPECT_THAT(ask("PATCH", "/v1/policy", fits).error().message, HasSubstr("policy is a table, not a string"));
+    EXPECT_THAT(ask("PATCH", "/v1/settings", fits).error().message, HasSubstr("settings is a table, not a string"));
     // The daemon does not read what it refuses: the client may fail to send the rest before it sees the answer.
-    EXPECT_THAT(ask("PATCH", "/v1/policy", fits + " ").error().message,
+    EXPECT_THAT(ask("PATCH", "/v1/settings", fits + " ").error().message,
                 testing::AnyOf(HasSubstr("larger than 65536 bytes"), HasSubstr("Broken pipe")));
     expect_alive();
 }
@@ -181,7 +181,7 @@ TEST_F(ControlServerTest, BodiesWithoutEndAreCutOff) {
 
 TEST_F(ControlServerTest, ChunkedBodiesOfModerateSizeGetTheirAnswer) {
     test::RawClient client(path_);
-    ASSERT_TRUE(client.send("PATCH /v1/policy HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    ASSERT_TRUE(client.send("PATCH /v1/settings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
     for (int i = 0; i < 17; ++i) {
         ASSERT_TRUE(client.send("1000\r\n" + std::string(0x1000, ' ') + "\r\n"));
     }
@@ -220,8 +220,8 @@ TEST_F(ControlServerTest, ManyClientsAtOnceAllGetTheirAnswers) {
         threads.emplace_back([this, &answered, i] {
             auto client = control::HttpClient::create(path_).value();
             for (int j = 0; j < requests; ++j) {
-                const auto reply = client.request("PATCH", fmt::format("/v1/devices/disk0/queues/{}/policy", i),
-                                                  fmt::format(R"({{"poll_start_rate": {}}})", j));
+                const auto reply = client.request("PATCH", fmt::format("/v1/devices/disk0/queues/{}/settings", i),
+                                                  fmt::format(R"({{"policy": {{"poll_start_rate": {}}}}})", j));
                 answered += reply && reply->find(fmt::format("\"poll_start_rate\":{}", j)) != std::string::npos ? 1 : 0;
             }
         });

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "control/service.hh"
+#include "daemon/engine_settings.hh"
 
 namespace sidecore::test {
 
@@ -45,8 +46,7 @@ public:
         device.storage_kind = "file";
         device.storage_description = "/srv/" + device.name + ".img, io_uring, direct";
         device.features = 0x130000000;
-        device.turn_budget = 64;
-        device.policy = make_policy();
+        device.settings = make_settings();
         for (std::uint16_t index = 0; index < queues; ++index) {
             control::QueueInfo queue;
             queue.index = index;
@@ -57,7 +57,7 @@ public:
             queue.mode_age_ns = 3'200'000'000;
             queue.listed = index == 0;
             queue.armed = index != 0;
-            queue.policy = make_policy();
+            queue.settings = make_settings();
             queue.counters = {{"poll_kicks", 900}, {"poll_bytes", 4'096'000},    {"poll_requests", 1000},
                               {"notif_works", 10}, {"notif_requests", 10},       {"notif_bytes", 40'960},
                               {"kicks", 10},       {"completions", 1010 + index}};
@@ -66,16 +66,15 @@ public:
         return device;
     }
 
-    static control::PolicyInfo make_policy() {
-        return {{"rate", control::PolicySource::daemon},
-                {4, control::PolicySource::built_in},
-                {3'000'000'000, control::PolicySource::device},
-                {1'000'000, control::PolicySource::built_in}};
+    static control::Settings make_settings() {
+        return daemon::built_in_queue_settings()
+            .overridden_by({{control::Setting::kind, "rate"}}, control::Level::daemon)
+            .overridden_by({{control::Setting::poll_stop_idle, 500'000'000U}}, control::Level::device);
     }
 
     control::DaemonInfo daemon() override {
         note("daemon");
-        return {"0.1.0", 4711, 3'725'000'000'000, make_policy()};
+        return {"0.1.0", 4711, 3'725'000'000'000, make_settings().with(daemon::built_in_worker_settings())};
     }
     std::vector<control::DeviceInfo> devices() override {
         note("devices");
@@ -106,6 +105,18 @@ public:
         }
         return control::Statistics{moment_ * 1'000'000'000, 2.5, {make_worker()}, std::move(devices)};
     }
+    Result<control::Explanation> explain(const control::QueueTarget& target) override {
+        note(fmt::format("explain {}/{}", target.device, target.queue ? std::to_string(*target.queue) : "*"));
+        SIDECORE_TRY_ASSIGN(const control::DeviceInfo device, find(target.device));
+        control::Explanation explanation{device.name, {}};
+        for (const control::QueueInfo& queue : device.queues) {
+            if (!target.queue || *target.queue == queue.index) {
+                explanation.queues.emplace_back().index = queue.index;
+                explanation.queues.back().text = {"It is as it is.", "It was as it was."};
+            }
+        }
+        return explanation;
+    }
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override {
         note("add " + control::to_text(control::to_json(spec)));
         SIDECORE_TRY(outcome());
@@ -131,21 +142,62 @@ public:
         device.capacity_bytes = request.size_bytes;
         return device;
     }
-    Result<control::PolicyInfo> change_policy(const control::PolicyTarget& target,
-                                              const control::PolicyChange& change) override {
-        note(fmt::format("policy {}/{} {}", target.device.value_or("*"),
-                         target.queue ? std::to_string(*target.queue) : "*",
-                         control::to_text(control::to_json(change))));
+    Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override {
+        note(fmt::format("add worker {} on {} with {} settings", spec.name, spec.cpu ? std::to_string(*spec.cpu) : "*",
+                         spec.settings.size()));
+        SIDECORE_TRY(outcome());
+        control::WorkerInfo worker = make_worker();
+        worker.name = spec.name;
+        worker.settings = worker.settings.overridden_by(spec.settings, control::Level::worker);
+        return worker;
+    }
+    Result<void> remove_worker(std::string_view name) override {
+        note(fmt::format("remove worker {}", name));
+        return outcome();
+    }
+    Result<control::WorkerInfo> pin_worker(std::string_view name, const control::PinRequest& request) override {
+        note(fmt::format("pin {} {}", name, request.cpu ? std::to_string(*request.cpu) : "none"));
+        SIDECORE_TRY(outcome());
+        control::WorkerInfo worker = make_worker();
+        worker.cpu = request.cpu;
+        return worker;
+    }
+    Result<control::DeviceInfo> move(const control::QueueTarget& target, const control::MoveRequest& request) override {
+        note(fmt::format("move {}/{} {}", target.device, target.queue ? std::to_string(*target.queue) : "*",
+                         request.worker));
+        SIDECORE_TRY(outcome());
+        return find(target.device);
+    }
+    Result<control::Settings> change_settings(const control::SettingsTarget& target,
+                                              const control::SettingsChange& change) override {
+        const std::string whose = target.worker ? *target.worker
+                                                : fmt::format("{}/{}", target.device.value_or("*"),
+                                                              target.queue ? std::to_string(*target.queue) : "*");
+        note(fmt::format("set {} {}", whose, control::to_text(control::to_json(change))));
         SIDECORE_TRY(outcome());
         if (target.device) {
             SIDECORE_TRY(find(*target.device));
         }
-        return make_policy().overridden_by(change.set, control::PolicySource::queue);
+        const control::Settings of_workers = daemon::built_in_worker_settings();
+        const control::Settings before = target.worker   ? of_workers
+                                         : target.device ? make_settings()
+                                                         : make_settings().with(of_workers);
+        return before.overridden_by(change.set, target.level());
     }
 
 private:
     static control::WorkerInfo make_worker() {
-        return {"io0", 3, 4712, 1'500'000'000, 2, 1, {"disk0"}, {{"loops", 1000}, {"switches", 10}, {"cycles", 500}}};
+        control::WorkerInfo worker;
+        worker.name = "io0";
+        worker.cpu = 3;
+        worker.thread_id = 4712;
+        worker.cpu_time_ns = 1'500'000'000;
+        worker.queues = 2;
+        worker.polled_queues = 1;
+        worker.devices = {"disk0"};
+        worker.settings = daemon::built_in_worker_settings();
+        worker.counters = {{"loops", 1000}, {"switches", 10}, {"cycles", 500}};
+        return worker;
     }
     std::vector<control::DeviceInfo> copy() const {
         const std::lock_guard lock(mutex_);

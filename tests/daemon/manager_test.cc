@@ -10,72 +10,28 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "daemon/guest.hh"
-#include "daemon/scratch_folder.hh"
-#include "engine/policy.hh"
+#include "daemon/engine_settings.hh"
+#include "daemon/manager_fixture.hh"
 #include "vhost_user/socket.hh"
 
 namespace sidecore::daemon {
 namespace {
 
-using control::PolicySource;
+using control::Level;
+using control::Setting;
 using test::eventually;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-control::PolicyChange change(std::string_view json) {
-    return control::parse_policy_change(json).value();
-}
-
-class ManagerTest : public ::testing::Test {
-protected:
-    void start(std::vector<WorkerSpec> workers = {{"io0", std::nullopt}}, control::PolicyOverrides policy = {}) {
-        auto manager = Manager::create(workers, std::move(policy));
-        ASSERT_TRUE(manager) << manager.error().message;
-        manager_ = std::move(*manager);
-    }
-
-    control::DeviceSpec spec(const std::string& name, std::uint16_t queues = 1) const {
-        control::DeviceSpec spec;
-        spec.name = name;
-        spec.socket = folder_ / (name + ".sock");
-        spec.queues = queues;
-        spec.storage.kind = control::StorageKind::memory;
-        spec.storage.size_bytes = 1U << 20U;
-        return spec;
-    }
-
-    void add(const control::DeviceSpec& device) {
-        const auto added = manager_->add_device(device);
-        ASSERT_TRUE(added) << added.error().message;
-    }
-
-    frontend::BlkDriver drive(const control::DeviceSpec& device) {
-        return frontend::BlkDriver::start(device.socket, test::small_driver(device.queues)).value();
-    }
-
-    control::QueueInfo queue(std::string_view device, std::size_t index = 0) {
-        return manager_->device(device).value().queues.at(index);
-    }
-
-    /// A driver may see its request completed a moment before it is counted, at the end of the turn.
-    void expect_counts(std::string_view device, std::size_t index, std::string_view counter, std::uint64_t value) {
-        EXPECT_TRUE(eventually([&] { return control::counter(queue(device, index).counters, counter) >= value; }))
-            << control::counter(queue(device, index).counters, counter) << " " << counter;
-    }
-
-    test::ScratchFolder folder_;
-    std::unique_ptr<Manager> manager_;
-};
-
 TEST_F(ManagerTest, AddsAndDescribesADevice) {
     start();
     control::DeviceSpec device = spec("disk0", 2);
-    device.turn_budget = 16;
+    device.settings[Setting::turn_requests] = 16U;
     const auto added = manager_->add_device(device);
     ASSERT_TRUE(added) << added.error().message;
     EXPECT_EQ(added->name, "disk0");
@@ -88,7 +44,7 @@ TEST_F(ManagerTest, AddsAndDescribesADevice) {
     EXPECT_EQ(added->serial, "disk0");
     EXPECT_EQ(added->capacity_bytes, 1U << 20U);
     EXPECT_EQ(added->storage_kind, "memory");
-    EXPECT_EQ(added->turn_budget, 16U);
+    EXPECT_EQ(added->settings.number(Setting::turn_requests), 16U);
     ASSERT_EQ(added->queues.size(), 2U);
     EXPECT_EQ(added->queues[1].index, 1);
     EXPECT_EQ(added->queues[1].worker, "io0");
@@ -100,7 +56,7 @@ TEST_F(ManagerTest, AddsAndDescribesADevice) {
     const control::DaemonInfo daemon = manager_->daemon();
     EXPECT_EQ(daemon.process_id, ::getpid());
     EXPECT_GT(daemon.uptime_ns, 0U);
-    EXPECT_EQ(daemon.policy, built_in_policy());
+    EXPECT_EQ(daemon.settings.at(Setting::kind), built_in_queue_settings().at(Setting::kind));
 }
 
 TEST_F(ManagerTest, ServesADriver) {
@@ -192,63 +148,66 @@ TEST_F(ManagerTest, WhatIsNotThereIsNotFound) {
     EXPECT_EQ(manager_->remove_device("disk1").error().kind, ErrorKind::not_found);
     EXPECT_EQ(manager_->resize_device("disk1", {512}).error().kind, ErrorKind::not_found);
     EXPECT_EQ(manager_->statistics("disk1").error().kind, ErrorKind::not_found);
-    EXPECT_EQ(manager_->change_policy({"disk1", {}}, change(R"({"kind": "never"})")).error().kind,
+    EXPECT_EQ(manager_->change_settings({"disk1", {}}, change(R"({"policy": {"kind": "never"}})")).error().kind,
               ErrorKind::not_found);
-    const auto no_queue = manager_->change_policy({"disk0", 1}, change(R"({"kind": "never"})"));
+    const auto no_queue = manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": "never"}})"));
     ASSERT_FALSE(no_queue);
     EXPECT_EQ(no_queue.error().kind, ErrorKind::not_found);
 }
 
-TEST_F(ManagerTest, PoliciesComeFromTheLowestLevelThatSpeaks) {
-    start({{"io0", std::nullopt}}, {std::nullopt, 7, std::nullopt, std::nullopt});
+TEST_F(ManagerTest, SettingsComeFromTheLowestLevelThatSpeaks) {
+    start({{"io0"}}, {{Setting::poll_start_rate, 7U}});
     control::DeviceSpec device = spec("disk0", 2);
-    device.policy.tick_ns = 5'000'000;
-    device.queue_specs.push_back({1, std::nullopt, {}});
-    device.queue_specs[0].policy.kind = "always";
+    device.settings[Setting::tick] = 5'000'000U;
+    device.queue_specs.push_back({1, std::nullopt, {{Setting::kind, "always"}}});
     add(device);
+    using Sourced = control::Settings::Sourced;
+    const auto setting = [this](std::string_view of, std::size_t index, Setting which) {
+        return queue(of, index).settings.at(which);
+    };
 
-    EXPECT_EQ(queue("disk0", 1).policy.kind, (control::Sourced<std::string>{"always", PolicySource::queue}));
-    EXPECT_EQ(queue("disk0", 1).policy.tick_ns, (control::Sourced<std::uint64_t>{5'000'000, PolicySource::device}));
-    EXPECT_EQ(queue("disk0", 1).policy.poll_start_rate, (control::Sourced<std::uint32_t>{7, PolicySource::daemon}));
-    EXPECT_EQ(queue("disk0", 0).policy.kind, (control::Sourced<std::string>{"rate", PolicySource::built_in}));
+    EXPECT_EQ(setting("disk0", 1, Setting::kind), (Sourced{"always", Level::queue}));
+    EXPECT_EQ(setting("disk0", 1, Setting::tick), (Sourced{5'000'000U, Level::device}));
+    EXPECT_EQ(setting("disk0", 1, Setting::poll_start_rate), (Sourced{7U, Level::daemon}));
+    EXPECT_EQ(setting("disk0", 0, Setting::kind), (Sourced{"adaptive", Level::built_in}));
 
-    auto changed = manager_->change_policy({}, change(R"({"kind": "never", "poll_start_rate": null})"));
+    auto changed = manager_->change_settings({}, change(R"({"policy": {"kind": "never", "poll_start_rate": null}})"));
     ASSERT_TRUE(changed);
-    EXPECT_EQ(changed->kind, (control::Sourced<std::string>{"never", PolicySource::daemon}));
-    EXPECT_EQ(changed->poll_start_rate.source, PolicySource::built_in);
-    EXPECT_EQ(queue("disk0", 0).policy.kind.value, "never");
-    EXPECT_EQ(queue("disk0", 1).policy.kind.value, "always");
+    EXPECT_EQ(changed->at(Setting::kind), (Sourced{"never", Level::daemon}));
+    EXPECT_EQ(changed->at(Setting::poll_start_rate).source, Level::built_in);
+    EXPECT_EQ(setting("disk0", 0, Setting::kind).value, control::SettingValue("never"));
+    EXPECT_EQ(setting("disk0", 1, Setting::kind).value, control::SettingValue("always"));
 
-    changed = manager_->change_policy({"disk0", std::nullopt}, change(R"({"kind": "rate"})"));
+    changed = manager_->change_settings({"disk0", std::nullopt}, change(R"({"policy": {"kind": "rate"}})"));
     ASSERT_TRUE(changed);
-    EXPECT_EQ(changed->kind.source, PolicySource::device);
-    changed = manager_->change_policy({"disk0", 1}, change(R"({"kind": null})"));
+    EXPECT_EQ(changed->at(Setting::kind).source, Level::device);
+    changed = manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": null}})"));
     ASSERT_TRUE(changed);
-    EXPECT_EQ(changed->kind, (control::Sourced<std::string>{"rate", PolicySource::device}));
+    EXPECT_EQ(changed->at(Setting::kind), (Sourced{"rate", Level::device}));
 
-    // A device that comes later lives under the daemon's policy as it is now.
+    // A device that comes later lives under the daemon's settings as they are now.
     add(spec("disk1"));
-    EXPECT_EQ(queue("disk1").policy.kind, (control::Sourced<std::string>{"never", PolicySource::daemon}));
+    EXPECT_EQ(setting("disk1", 0, Setting::kind), (Sourced{"never", Level::daemon}));
 }
 
 TEST_F(ManagerTest, AChangeOfPolicyHoldsForRunningQueues) {
-    start({{"io0", std::nullopt}}, {"never", {}, {}, {}});
+    start({{"io0"}}, {{Setting::kind, "never"}});
     const control::DeviceSpec device = spec("disk0", 2);
     add(device);
     frontend::BlkDriver driver = drive(device);
     test::expect_disk_works(driver.requests(0), 1);
     EXPECT_EQ(queue("disk0", 0).mode, "notified");
 
-    ASSERT_TRUE(manager_->change_policy({"disk0", 1}, change(R"({"kind": "always"})")));
+    ASSERT_TRUE(manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": "always"}})")));
     EXPECT_EQ(queue("disk0", 0).mode, "notified");
     EXPECT_EQ(queue("disk0", 1).mode, "polled");
     test::expect_disk_works(driver.requests(0), 2);
     test::expect_disk_works(driver.requests(1), 3);
     expect_counts("disk0", 1, "poll_requests", 2);
 
-    ASSERT_TRUE(manager_->change_policy({"disk0", 1}, change(R"({"kind": null})")));
+    ASSERT_TRUE(manager_->change_settings({"disk0", 1}, change(R"({"policy": {"kind": null}})")));
     EXPECT_TRUE(eventually([this] { return queue("disk0", 1).mode == "notified"; }));
-    ASSERT_TRUE(manager_->change_policy({}, change(R"({"kind": "always"})")));
+    ASSERT_TRUE(manager_->change_settings({}, change(R"({"policy": {"kind": "always"}})")));
     EXPECT_TRUE(
         eventually([this] { return queue("disk0", 0).mode == "polled" && queue("disk0", 1).mode == "polled"; }));
     EXPECT_GT(queue("disk0", 0).mode_age_ns, 0U);
@@ -256,7 +215,7 @@ TEST_F(ManagerTest, AChangeOfPolicyHoldsForRunningQueues) {
 }
 
 TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
-    start({{"io0", std::nullopt}}, {"rate", 1, 20'000'000, {}});
+    start({{"io0"}}, {{Setting::kind, "rate"}, {Setting::poll_start_rate, 1U}, {Setting::poll_stop_idle, 20'000'000U}});
     const control::DeviceSpec device = spec("disk0");
     add(device);
     frontend::BlkDriver driver = drive(device);
@@ -265,7 +224,7 @@ TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
     EXPECT_TRUE(eventually([this] { return queue("disk0").mode == "notified"; })) << "after poll_stop_idle";
     test::expect_disk_works(driver.requests(), 2);
 
-    ASSERT_TRUE(manager_->change_policy({}, change(R"({"poll_start_rate": 0})")));
+    ASSERT_TRUE(manager_->change_settings({}, change(R"({"policy": {"poll_start_rate": 0}})")));
     EXPECT_TRUE(eventually([this] { return queue("disk0").mode == "notified"; }));
     const std::uint64_t before = control::counter(queue("disk0").counters, "to_polled");
     for (unsigned i = 0; i < 50; ++i) {
@@ -275,7 +234,7 @@ TEST_F(ManagerTest, TheRateRuleCanBeTunedWhileItRuns) {
 }
 
 TEST_F(ManagerTest, QueuesGoToTheWorkerWithTheFewest) {
-    start({{"io0", std::nullopt}, {"io1", std::nullopt}, {"io2", std::nullopt}});
+    start({{"io0"}, {"io1"}, {"io2"}});
     add(spec("a", 4));
     add(spec("b", 1));
     add(spec("c", 2));
@@ -305,11 +264,43 @@ TEST_F(ManagerTest, QueuesGoToTheWorkerWithTheFewest) {
 }
 
 TEST_F(ManagerTest, AWorkerThatCannotBePinnedIsAnError) {
-    const auto manager = Manager::create({{"io0", 1023}}, {});
+    const auto manager = Manager::create({.workers = {{"io0", 1023}}});
     ASSERT_FALSE(manager);
-    EXPECT_THAT(manager.error().message, HasSubstr("CPU 1023"));
+    EXPECT_THAT(manager.error().message, HasSubstr("there is no CPU 1023 for worker io0; the daemon may use CPU "));
     start({{"io0", 0}});
     EXPECT_EQ(manager_->workers().at(0).cpu, 0U);
+}
+
+TEST_F(ManagerTest, ExplainsItsQueues) {
+    start({{"io0"}}, {{Setting::kind, "always"}});
+    const control::DeviceSpec device = spec("disk0", 2);
+    add(device);
+    EXPECT_THAT(manager_->explain({"disk0"}).value().queues.at(1).text,
+                ElementsAre("Nobody serves it: its driver has not started it."));
+    frontend::BlkDriver driver = drive(device);
+    test::expect_disk_works(driver.requests(0), 1);
+    expect_counts("disk0", 0, "poll_requests", 2);
+
+    const auto all = manager_->explain({"disk0"});
+    ASSERT_TRUE(all) << all.error().message;
+    EXPECT_EQ(all->device, "disk0");
+    ASSERT_EQ(all->queues.size(), 2U);
+    const control::QueueReasons& reasons = all->queues[0];
+    EXPECT_EQ(reasons.mode, "polled");
+    EXPECT_EQ(reasons.policy, "always");
+    EXPECT_GT(reasons.mode_age_ns, 0U);
+    EXPECT_GE(reasons.kicks_avoided, 1U);
+    EXPECT_GT(reasons.saved_ns, 0U);
+    EXPECT_GT(reasons.request_ns, 0);
+    EXPECT_THAT(reasons.text, testing::Contains("The queue is polled: its policy is to do so always."));
+
+    const auto one = manager_->explain({"disk0", 1});
+    ASSERT_TRUE(one);
+    ASSERT_EQ(one->queues.size(), 1U);
+    EXPECT_EQ(one->queues[0].index, 1);
+    EXPECT_EQ(manager_->explain({"disk0", 2}).error().message,
+              "the device \"disk0\" has no queue 2; it has queues 0 to 1");
+    EXPECT_EQ(manager_->explain({"none"}).error().kind, ErrorKind::not_found);
 }
 
 TEST_F(ManagerTest, AResizeReachesTheDriver) {
@@ -388,24 +379,6 @@ TEST_F(ManagerTest, EndsWithDriversStillThere) {
         EXPECT_FALSE(driver.config());
     }
     EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
-}
-
-TEST(BuiltInPolicy, IsTheEnginesDefault) {
-    EXPECT_EQ(to_engine(built_in_policy()), engine::PolicySettings{});
-}
-
-TEST(PolicyKinds, AreTheEngines) {
-    for (const std::string_view name : control::policy_kinds) {
-        const auto kind = engine::parse_policy_kind(name);
-        ASSERT_TRUE(kind) << name;
-        EXPECT_EQ(engine::to_string(*kind), name);
-    }
-    control::PolicyInfo policy = built_in_policy();
-    policy.kind.value = "always";
-    policy.poll_start_rate.value = 9;
-    policy.poll_stop_idle_ns.value = 8;
-    policy.tick_ns.value = 7;
-    EXPECT_EQ(to_engine(policy), (engine::PolicySettings{engine::PolicyKind::always, 9, 8, 7}));
 }
 
 }  // namespace

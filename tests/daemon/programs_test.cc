@@ -226,8 +226,7 @@ class IdleSidecored : public Sidecored, public ::testing::WithParamInterface<int
 /// Connected devices under the default policy, each of which has done some I/O while polled, then nothing for 10 s.
 TEST_P(IdleSidecored, CostsNothing) {
     const int devices = GetParam();
-    // poll_stop_idle is shorter than the default 3 s only to have the test start to measure sooner.
-    start("[policy]\npoll_start_rate = 1\npoll_stop_idle = \"200ms\"\n" + disks(devices));
+    start(disks(devices));
     std::vector<frontend::BlkDriver> drivers;
     for (int i = 0; i < devices; ++i) {
         drivers.push_back(frontend::BlkDriver::start(socket(i), test::small_driver()).value());

@@ -20,7 +20,7 @@ thread_local std::size_t allocations = 0;
 namespace {
 
 [[maybe_unused]] const int hooks = __sanitizer_install_malloc_and_free_hooks(
-    [](const volatile void*, std::size_t) { ++allocations; }, [](const volatile void*) {});
+    [](auto*, std::size_t) { ++allocations; }, [](auto*) {});
 
 }  // namespace
 

@@ -16,7 +16,7 @@ from guestlib.guests import GUESTS, build_images  # noqa: E402
 from guestlib.processes import Workspace  # noqa: E402
 
 MIB = 1 << 20
-POLICIES = ["never", "always", "rate"]
+POLICIES = ["never", "always", "rate", "fixed", "grow_shrink", "breakeven", "adaptive"]
 
 
 def for_each_kind(cls):
