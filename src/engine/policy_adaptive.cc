@@ -17,6 +17,9 @@ constexpr double least_check_ns = 0.1;
 
 AdaptivePolicy::AdaptivePolicy(Prefer prefer, const Costs& costs) noexcept
     : kick_price_ns_(costs.awake_kick_price_ns(prefer, static_cast<double>(awake_kick_check_ns))),
+      at_least_ns_(
+          static_cast<std::uint64_t>(std::clamp(ThresholdLearner::longest_threshold * costs.sleep_price_ns(prefer), 1.0,
+                                                static_cast<double>(longest_price_ns)))),
       check_ns_(std::max(costs.check_ns, least_check_ns)) {}
 
 Decision AdaptivePolicy::start(std::uint64_t now_ns, Mode current) noexcept {
@@ -47,14 +50,13 @@ Decision AdaptivePolicy::gap_from(std::uint64_t now_ns, double pass_ns) noexcept
     if (price > last_price_ns_ + last_price_ns_ / 2 || price < last_price_ns_ - last_price_ns_ / 3) {
         last_price_ns_ = price;
     }
-    const std::uint64_t threshold_ns = learner_.begin(last_price_ns_);
-    return threshold_ns == 0 ? Decision{} : Decision{Mode::polled, now_ns + threshold_ns};
+    return {Mode::polled, now_ns + learner_.begin(last_price_ns_, at_least_ns_)};
 }
 
 std::uint64_t AdaptivePolicy::price_ns(double pass_ns) const noexcept {
     const double looks_for_a_kick = std::max((pass_ns > 0 ? pass_ns : usual_pass_ns) / check_ns_, 1.0);
-    const double price = std::clamp(kick_price_ns_ * looks_for_a_kick, 1.0, static_cast<double>(longest_price_ns));
-    return static_cast<std::uint64_t>(price);
+    const double price = std::min(kick_price_ns_ * looks_for_a_kick, static_cast<double>(longest_price_ns));
+    return std::max(static_cast<std::uint64_t>(price), at_least_ns_);
 }
 
 }  // namespace sidecore::engine

@@ -18,6 +18,10 @@ namespace sidecore::engine {
 /// in time of the worker: beside busy queues a pass is long and a look is cheap next to it, on a spinning worker it is the other way
 /// round. A gap ends when work comes, or when the worker goes to sleep: from then on the queue costs nothing, and the wake-up is the
 /// SpinRule's to pay.
+///
+/// The queue stays on the list for at least as long as the SpinRule may look on. Its leaving would send the worker to sleep if it
+/// is the last, and when to sleep is the SpinRule's to say: it has promised to pay no more than twice what a clairvoyant pays, and could not
+/// keep that if somebody else cut its waiting short.
 class AdaptivePolicy final : public Policy {
 public:
     /// A queue without work leaves the list after so long, however cheap its looks are: a thousand of them are not.
@@ -38,6 +42,7 @@ private:
     std::uint64_t price_ns(double pass_ns) const noexcept;
 
     const double kick_price_ns_;
+    const std::uint64_t at_least_ns_;
     const double check_ns_;
     ThresholdLearner learner_;
     std::uint64_t gap_since_ns_ = 0;

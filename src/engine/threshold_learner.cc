@@ -27,7 +27,7 @@ constexpr float long_run_after_change = 32;
 
 }  // namespace
 
-std::uint64_t ThresholdLearner::begin(std::uint64_t price_ns) noexcept {
+std::uint64_t ThresholdLearner::begin(std::uint64_t price_ns, std::uint64_t at_least_ns) noexcept {
     price_ns_ = std::clamp<std::uint64_t>(price_ns, 1, highest_price_ns);
     if (paid_ns_ == 0) {
         paid_ns_ = optimal_ns_ = credit_ns_ = price_ns_;
@@ -38,7 +38,8 @@ std::uint64_t ThresholdLearner::begin(std::uint64_t price_ns) noexcept {
         ask_experts();
     }
     const std::uint64_t learned = follow_recent_ ? recent_threshold_ns_ : long_run_threshold_ns_;
-    threshold_ns_ = std::clamp(learned, price_ns_ - std::min(price_ns_, credit_ns_), price_ns_ + credit_ns_ / 2);
+    const std::uint64_t least = std::max(price_ns_ - std::min(price_ns_, credit_ns_), std::min(at_least_ns, price_ns_));
+    threshold_ns_ = std::clamp(learned, least, price_ns_ + credit_ns_ / 2);
     in_gap_ = true;
     return threshold_ns_;
 }
@@ -100,9 +101,9 @@ std::uint64_t ThresholdLearner::cheapest_for_recent() const noexcept {
         }
     };
     consider(0);
-    for (const std::uint32_t gap : recent_ns_) {
+    for (const std::uint64_t gap : recent_ns_) {
         if (gap != 0 && gap <= longest_threshold * price_ns_) {
-            consider(gap + gap / 4);
+            consider(std::min(gap + gap / 4, longest_threshold * price_ns_));
         }
     }
     return chosen;

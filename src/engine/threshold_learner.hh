@@ -47,9 +47,10 @@ public:
     static constexpr std::uint64_t highest_price_ns = 1'000'000'000;
 
     /// A gap begins in which giving up costs `price_ns`. How long to wait, in ns: work that comes exactly then still counts as
-    /// found. Called when there is nothing to do, so it is here that the experts are asked (about half a microsecond), and only if
-    /// the gaps since the last time cost more than they had to.
-    std::uint64_t begin(std::uint64_t price_ns) noexcept;
+    /// found. Not less than `at_least_ns`, which is at most the price: nearer to the price is nearer to safety. Called when there is nothing to
+    /// do, so it is here that the experts are asked (about half a microsecond), and only if the gaps since the last time cost more
+    /// than they had to.
+    std::uint64_t begin(std::uint64_t price_ns, std::uint64_t at_least_ns = 0) noexcept;
 
     /// The gap has ended by work that came `gap_ns` after its begin. A gap of 0 is none: there was no time to wait in. What it is
     /// charged with is what the threshold says, even where something else made the waiting shorter or longer.

@@ -6,10 +6,12 @@
 namespace sidecore::engine {
 namespace {
 
-constexpr Costs costs{.check_ns = 2, .arm_ns = 40, .kick_ns = 600};
+constexpr Costs costs{.check_ns = 2, .arm_ns = 40, .kick_ns = 600, .wake_ns = 160};
 constexpr double pass_ns = 50;
 // (arm + kick) * pass / check: with Prefer::cpu latency counts for nothing.
 constexpr std::uint64_t price = 640 * 50 / 2;
+// What the spin rule may wait for at most: 16 times arm + kick + wake.
+constexpr std::uint64_t at_least = 16 * 800;
 
 class AdaptivePolicyTest : public testing::Test {
 protected:
@@ -44,12 +46,32 @@ TEST_F(AdaptivePolicyTest, StaysPolledWhileWorkKeepsComing) {
     }
 }
 
-TEST_F(AdaptivePolicyTest, IsNotPolledAtAllOnceItHasLearnedThatWorkIsRare) {
+TEST_F(AdaptivePolicyTest, LeavesAsSoonAsItMayOnceItHasLearnedThatWorkIsRare) {
     for (int i = 0; i < 10; ++i) {
         work_after(1'000 * price);
     }
-    EXPECT_EQ(work_after(1'000 * price), Decision{});
-    EXPECT_EQ(policy.figures().threshold_ns, 0U);
+    const Decision decision = work_after(1'000 * price);
+    EXPECT_EQ(decision, (Decision{Mode::polled, now + at_least}));
+    EXPECT_EQ(policy.figures().threshold_ns, at_least);
+}
+
+TEST_F(AdaptivePolicyTest, StaysForAsLongAsTheSpinRuleMayLookOn) {
+    // It would cut the spin rule's waiting short if it were the last queue on the list.
+    for (const Prefer prefer : {Prefer::cpu, Prefer::balanced, Prefer::latency}) {
+        const Costs slow_to_wake{
+            .check_ns = 2, .arm_ns = 40, .kick_ns = 600, .wake_ns = 20'000, .wake_latency_ns = 9'000};
+        AdaptivePolicy other(prefer, slow_to_wake);
+        other.start(0, Mode::notified);
+        const double longest = 16 * slow_to_wake.sleep_price_ns(prefer);
+        std::uint64_t time = 0;
+        for (const std::uint64_t gap :
+             {1'000U, 50'000U, 700'000U, 90'000'000U, 90'000'000U, 90'000'000U, 10U, 60'000'000U}) {
+            time += gap;
+            const Decision decision = other.on_work({.now_ns = time, .arrived_ns = time, .pass_ns = 10});
+            ASSERT_EQ(decision.mode, Mode::polled);
+            EXPECT_GE(static_cast<double>(decision.until_ns - time), longest);
+        }
+    }
 }
 
 TEST_F(AdaptivePolicyTest, OnABusyWorkerALookIsCheapAndIsMadeForLonger) {

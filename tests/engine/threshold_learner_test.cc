@@ -24,12 +24,12 @@ struct Account {
     std::uint64_t optimal = 0;
     std::uint64_t threshold = 0;
 
-    std::uint64_t begin(std::uint64_t price = B) {
+    std::uint64_t begin(std::uint64_t price = B, std::uint64_t at_least = 0) {
         if (paid == 0) {
             paid = optimal = price;
         }
         price_ = price;
-        return threshold = learner.begin(price);
+        return threshold = learner.begin(price, at_least);
     }
 
     /// Returns what the gap cost.
@@ -240,6 +240,17 @@ RC_GTEST_PROP(ThresholdLearnerProperty, NeverPaysMoreThanTwiceWhatAClairvoyantPa
 
 RC_GTEST_PROP(ThresholdLearnerProperty, NorWhenThePriceChangesAllTheTime, ()) {
     check_bound(*steps(rc::gen::inRange<std::uint64_t>(1, 100'000)));
+}
+
+RC_GTEST_PROP(ThresholdLearnerProperty, NorWhenItMustWaitForSomeTime, ()) {
+    Account account;
+    for (const Step& step : *steps(rc::gen::just(B))) {
+        const std::uint64_t at_least = step.random % (2 * B);  // as if it were B, if it is more
+        const std::uint64_t threshold = account.begin(step.price, at_least);
+        RC_ASSERT(threshold >= std::min(at_least, B));
+        account.end(step.gap(threshold));
+        RC_ASSERT(account.paid <= 2 * account.optimal);
+    }
 }
 
 RC_GTEST_PROP(ThresholdLearnerProperty, GapsThatAreAllAlikeAndRandomCostLittleMoreThanTheBestThreshold, ()) {

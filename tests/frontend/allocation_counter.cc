@@ -19,8 +19,8 @@ thread_local std::size_t allocations = 0;
 
 namespace {
 
-[[maybe_unused]] const int hooks = __sanitizer_install_malloc_and_free_hooks(
-    [](auto*, std::size_t) { ++allocations; }, [](auto*) {});
+[[maybe_unused]] const int hooks =
+    __sanitizer_install_malloc_and_free_hooks([](auto*, std::size_t) { ++allocations; }, [](auto*) {});
 
 }  // namespace
 
