@@ -25,7 +25,7 @@ WorkerModel::WorkerModel(const World& world, const engine::PolicySettings& polic
         left_ += seat.trace->arrivals.size();
         schedule(seat);
         seat.policy = engine::make_policy(settings, world_.told());
-        seat.yields = seat.policy->yields();
+        seat.yields = seat.policy->persistence() == engine::Persistence::yields;
         asks_spin_rule_ |= seat.yields;
         list(seat);
         decide(seat, seat.policy->start(now_, seat.mode));
