@@ -47,8 +47,9 @@ class Io(GuestTest):
         for counters in self.verify_under(policy="always"):
             self.assertGreater(counters["poll_requests"], 1000)
             self.assertEqual(counters["notif_requests"], 0)
-            # One may come before the queue is polled for the first time.
-            self.assertLessEqual(counters["kicks"], 2)
+            # The first request's, before anything was published; QEMU's own when it starts the device; and one whenever a
+            # descriptor that was kicked before is watched anew.
+            self.assertLessEqual(counters["kicks"], 8)
         self.finish()
 
     @needs("policies")
@@ -138,7 +139,7 @@ class Queues(GuestTest):
         guest = self.boot(disk, queues=queues, cpus=cpus, **options)
         job = f"--numjobs=4 --cpus_allowed=0-{cpus - 1} --cpus_allowed_policy=split --offset_increment=4M"
         can_choose = "policies" in self.back_end.abilities
-        for number, policy in enumerate(POLICIES if can_choose else ["as it is"]):
+        for number, policy in enumerate(["never", "always", "adaptive"] if can_choose else ["as it is"]):
             if can_choose:
                 self.back_end.set_policy(policy=policy)
             guest.run(fio_verify("/dev/vda", 4 * MIB, self.seed + number, "512-64k", 16, extra=job), timeout=90)
