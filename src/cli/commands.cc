@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/programs.hh"
 #include "cli/render.hh"
 #include "control/device_spec.hh"
 #include "control/info.hh"
@@ -196,6 +197,21 @@ Result<void> Commands::watch(const std::string& path, double interval_s, std::ui
             std::this_thread::sleep_until(next);
         }
     }
+    return {};
+}
+
+Result<void> print_calibration(const std::string& config, bool json) {
+    std::vector<std::string> arguments{"--calibrate"};
+    if (!config.empty()) {
+        arguments.insert(arguments.end(), {"--config", config});
+    }
+    SIDECORE_TRY_ASSIGN(const std::string printed, output_of("sidecored", std::move(arguments)));
+    if (json) {
+        print_text(printed);
+        return {};
+    }
+    SIDECORE_TRY_ASSIGN(const control::CostsInfo costs, control::parse_costs(printed));
+    print_text(render_costs(costs));
     return {};
 }
 

@@ -49,4 +49,7 @@ private:
     bool json_;
 };
 
+/// Measures this host, by a program that can.
+Result<void> print_calibration(const std::string& config, bool json);
+
 }  // namespace sidecore::cli

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -12,8 +11,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -21,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.hh"
+#include "cli/programs.hh"
 #include "cli/requests.hh"
 #include "cli/table.hh"
 #include "control/http_client.hh"
@@ -43,6 +41,7 @@ struct Arguments {
     std::string word;  // worker pin: CPU; move, why: whose
     std::optional<std::uint64_t> cpu;
     bool of_workers = false;
+    std::string config;
     std::vector<std::string> names;
     std::string size;
     bool counters = false;
@@ -242,20 +241,9 @@ void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
     });
 }
 
-/// Becomes sidecore-blk, which lies beside this program or in the PATH. Returns only if that fails.
-int become_blk(char** arguments) {
-    constexpr const char* program = "sidecore-blk";
-    std::error_code error;
-    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-    const std::string beside = self.parent_path() / program;
-    ::execv(beside.c_str(), arguments);
-    ::execvp(program, arguments);
-    return fail(Error::from_errno(fmt::format("starting {}", program)));
-}
-
 int run(int argc, char** argv) {
     if (argc > 1 && std::string_view(argv[1]) == "blk") {
-        return become_blk(argv + 1);
+        return fail(become("sidecore-blk", argv + 1));
     }
     Arguments arguments;
     Action action;
@@ -267,6 +255,10 @@ int run(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--json", arguments.json, "Print the daemon's reply as it is");
     app.fallthrough();
+    CLI::App* calibrate =
+        app.add_subcommand("calibrate", "Measure now what switching and polling cost on this host; needs no daemon");
+    calibrate->add_option("--config", arguments.config, "With what this configuration says of costs")
+        ->type_name("FILE");
     app.footer("sidecore blk starts one disk by itself, without a daemon: see sidecore blk --help");
     declare_simple(app, arguments, action);
     declare_add(app, arguments, action);
@@ -279,6 +271,10 @@ int run(int argc, char** argv) {
         return app.exit(error) == 0 ? EXIT_SUCCESS : exit_usage;
     } catch (const UsageError& usage) {
         return fail(usage.error, exit_usage);
+    }
+    if (calibrate->parsed()) {
+        const auto printed = print_calibration(arguments.config, arguments.json);
+        return printed ? EXIT_SUCCESS : fail(printed.error());
     }
     if (!action) {
         return fail({ErrorKind::invalid_argument, "what to do? See sidecore --help", 0}, exit_usage);

@@ -140,9 +140,24 @@ std::string render_settings(const control::Settings& settings) {
     return text;
 }
 
+std::string render_costs(const control::CostsInfo& costs) {
+    Table table({{"COST"}, {"NS", right}, {"QUARTER BELOW", right}, {"QUARTER ABOVE", right}, {"HOW"}});
+    for (const control::CostInfo& cost : costs.values) {
+        table.add({cost.name, fmt::format("{:.1f}", cost.value_ns), fmt::format("{:.1f}", cost.low_ns),
+                   fmt::format("{:.1f}", cost.high_ns), cost.how});
+    }
+    std::string text = table.text() + "\nA worker's sleep and its wake-up cost";
+    for (const auto& [prefer, price_ns] : costs.sleep_prices_ns) {
+        text += fmt::format("{} {} with prefer = {}", &prefer == &costs.sleep_prices_ns.front().first ? "" : ",",
+                            control::rough_duration(static_cast<std::uint64_t>(price_ns)), printable(prefer));
+    }
+    return text + ".\n";
+}
+
 std::string render_daemon(const control::DaemonInfo& daemon) {
     return fmt::format("sidecored {}, process {}, up for {}\n\n{}", printable(daemon.version), daemon.process_id,
-                       control::rough_duration(daemon.uptime_ns), render_settings(daemon.settings));
+                       control::rough_duration(daemon.uptime_ns),
+                       fmt::format("{}\n{}", render_settings(daemon.settings), render_costs(daemon.costs)));
 }
 
 std::string render_devices(const std::vector<DeviceInfo>& devices) {

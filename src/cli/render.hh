@@ -13,6 +13,7 @@ namespace sidecore::cli {
 // What the daemon says, for people. All end with a newline.
 
 std::string render_daemon(const control::DaemonInfo& daemon);
+std::string render_costs(const control::CostsInfo& costs);
 std::string render_devices(const std::vector<control::DeviceInfo>& devices);
 std::string render_device(const control::DeviceInfo& device);
 std::string render_workers(const std::vector<control::WorkerInfo>& workers);

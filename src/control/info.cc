@@ -101,6 +101,7 @@ DaemonInfo read_daemon(const Value& table, Problems& problems) {
     daemon.process_id = static_cast<std::int64_t>(reader.integer("process_id", max_id));
     daemon.uptime_ns = reader.integer("uptime_ns");
     daemon.settings = reader.settings(Level::daemon);
+    daemon.costs = reader.table("costs", read_costs);
     return daemon;
 }
 
@@ -203,6 +204,7 @@ Json to_json(const DaemonInfo& daemon) {
         {"uptime_ns", daemon.uptime_ns},
     };
     add_to_json(json, daemon.settings);
+    json["costs"] = to_json(daemon.costs);
     return json;
 }
 

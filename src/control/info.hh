@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.hh"
+#include "control/costs.hh"
 #include "control/json.hh"
 #include "control/settings.hh"
 
@@ -89,6 +90,7 @@ struct DaemonInfo {
     std::int64_t process_id = 0;
     std::uint64_t uptime_ns = 0;
     Settings settings;
+    CostsInfo costs;
 
     friend bool operator==(const DaemonInfo&, const DaemonInfo&) = default;
 };

@@ -107,6 +107,10 @@ Config read_config(const Value& root, Problems& problems) {
     }
     config.settings = control::read_setting_values(reader, control::Level::daemon, problems);
 
+    if (const Value* costs = reader.table("costs")) {
+        config.costs = read_cost_spec(*costs, problems);
+    }
+
     Unique worker_names("the worker name", problems);
     for (const Value& table : reader.array("worker")) {
         config.workers.push_back(control::read_worker_spec(table, problems));

@@ -14,6 +14,7 @@
 #include "control/settings.hh"
 #include "control/value.hh"
 #include "control/worker_spec.hh"
+#include "daemon/host_costs.hh"
 
 namespace sidecore::daemon {
 
@@ -26,7 +27,8 @@ struct Config {
     std::uint32_t control_socket_permissions = default_socket_permissions;  ///< 0 to 0777
     std::string control_socket_group;                                       ///< empty: as the daemon's
     std::optional<spdlog::level::level_enum> log_level;
-    control::SettingValues settings;           ///< the daemon's own
+    control::SettingValues settings;  ///< the daemon's own
+    CostSpec costs;
     std::vector<control::WorkerSpec> workers;  ///< never empty: without [[worker]] one, not pinned
     std::vector<control::DeviceSpec> devices;
 };

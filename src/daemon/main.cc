@@ -16,6 +16,7 @@
 #include "control/version.hh"
 #include "daemon/config.hh"
 #include "daemon/control_server.hh"
+#include "daemon/host_costs.hh"
 #include "daemon/manager.hh"
 #include "daemon/process.hh"
 
@@ -30,6 +31,7 @@ struct Arguments {
     std::string socket;
     std::string log_level;
     bool check = false;
+    bool calibrate = false;
 };
 
 int fail(const Error& error) {
@@ -73,7 +75,14 @@ int serve(const Config& config) {
     if (auto ready = set_up_process(); !ready) {
         return fail(ready.error());
     }
-    auto manager = Manager::create({config.workers, config.settings});
+    auto costs = find_host_costs(config.costs);
+    if (!costs) {
+        return fail(costs.error());
+    }
+    for (const auto& [prefer, price_ns] : costs->info.sleep_prices_ns) {
+        spdlog::debug("a sleep and its wake-up cost {:.0f} ns with prefer = {}", price_ns, prefer);
+    }
+    auto manager = Manager::create({config.workers, config.settings, std::move(*costs)});
     if (!manager) {
         return fail(manager.error());
     }
@@ -98,6 +107,16 @@ int serve(const Config& config) {
     return EXIT_SUCCESS;
 }
 
+int calibrate(const Config& config) {
+    const auto costs = find_host_costs(config.costs);
+    if (!costs) {
+        fmt::print(stderr, "{}\n", costs.error().message);
+        return exit_failure;
+    }
+    fmt::print("{}\n", control::to_text(control::to_json(costs->info)));
+    return EXIT_SUCCESS;
+}
+
 int run(int argc, char** argv) {
     Arguments arguments;
     CLI::App app("Serves the virtio devices of a host's virtual machines over vhost-user sockets.", "sidecored");
@@ -109,6 +128,8 @@ int run(int argc, char** argv) {
                    "trace, debug, info, warn, error or off, instead of the configuration's")
         ->type_name("LEVEL");
     app.add_flag("--check", arguments.check, "Only read the configuration and say what is wrong with it");
+    app.add_flag("--calibrate", arguments.calibrate,
+                 "Only measure what switching and polling cost on this host, and print it as JSON");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -130,6 +151,9 @@ int run(int argc, char** argv) {
     }
     if (arguments.check) {
         return EXIT_SUCCESS;
+    }
+    if (arguments.calibrate) {
+        return calibrate(*config);
     }
     if (!arguments.socket.empty()) {
         config->control_socket = arguments.socket;

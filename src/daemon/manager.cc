@@ -98,7 +98,7 @@ std::vector<std::uint16_t> queues_of(const ServedDevice& device, std::optional<s
 }  // namespace
 
 Manager::Manager(Options options)
-    : started_ns_(monotonic_ns()), costs_(options.costs), settings_(std::move(options.settings)) {}
+    : started_ns_(monotonic_ns()), costs_(std::move(options.costs)), settings_(std::move(options.settings)) {}
 
 Result<std::unique_ptr<Manager>> Manager::create(Options options) {
     const std::vector<control::WorkerSpec> specs = std::move(options.workers);
@@ -130,7 +130,7 @@ control::Settings Manager::worker_settings(const ServedWorker& worker) const {
 control::DaemonInfo Manager::daemon() {
     const std::lock_guard lock(mutex_);
     return {std::string(control::version()), ::getpid(), monotonic_ns() - started_ns_,
-            queue_settings().with(worker_settings())};
+            queue_settings().with(worker_settings()), costs_.info};
 }
 
 std::vector<control::DeviceInfo> Manager::describe_devices() const {
@@ -318,7 +318,7 @@ Result<void> Manager::start_worker(const control::WorkerSpec& spec) {
     SIDECORE_TRY_ASSIGN(
         worker.engine,
         engine::Worker::create(
-            {.name = spec.name, .costs = costs_, .settings = to_worker_settings(worker_settings(worker))}));
+            {.name = spec.name, .costs = costs_.costs, .settings = to_worker_settings(worker_settings(worker))}));
     if (spec.cpu) {
         SIDECORE_TRY(pin(*worker.engine, spec.cpu));
     }

@@ -10,8 +10,8 @@
 
 #include "base/error.hh"
 #include "control/service.hh"
+#include "daemon/host_costs.hh"
 #include "daemon/served_device.hh"
-#include "engine/costs.hh"
 #include "engine/worker.hh"
 
 namespace sidecore::daemon {
@@ -31,7 +31,7 @@ public:
     struct Options {
         std::vector<control::WorkerSpec> workers;  ///< at least one
         control::SettingValues settings{};         ///< the daemon's own
-        engine::Costs costs{};                     ///< of this host
+        HostCosts costs{};
     };
 
     /// Starts the workers. Errors: as add_worker().
@@ -85,7 +85,7 @@ private:
     std::vector<control::DeviceInfo> describe_devices() const;
 
     const std::uint64_t started_ns_;
-    const engine::Costs costs_;
+    const HostCosts costs_;
 
     std::mutex mutex_;
     std::vector<ServedWorker> workers_;  // outlive the devices

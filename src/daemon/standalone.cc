@@ -13,6 +13,7 @@
 
 #include "base/fd.hh"
 #include "daemon/engine_settings.hh"
+#include "daemon/host_costs.hh"
 #include "daemon/process.hh"
 #include "daemon/served_device.hh"
 #include "engine/worker.hh"
@@ -49,7 +50,10 @@ Result<void> serve_standalone(StandaloneOptions options) {
         SIDECORE_TRY_ASSIGN(given.socket, take_socket(*options.socket_fd));
         given.on_ended = [&stop] { stop.request(); };
     }
-    SIDECORE_TRY_ASSIGN(const auto worker, engine::Worker::create({options.device.name, options.cpu}));
+    SIDECORE_TRY_ASSIGN(const HostCosts costs, find_host_costs({}));
+    SIDECORE_TRY_ASSIGN(
+        const auto worker,
+        engine::Worker::create({.name = options.device.name, .cpu = options.cpu, .costs = costs.costs}));
     const std::vector<engine::Worker*> workers(options.device.queues, worker.get());
     SIDECORE_TRY_ASSIGN(auto device,
                         ServedDevice::create(options.device, workers, built_in_queue_settings(), std::move(given)));

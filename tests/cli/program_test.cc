@@ -226,6 +226,23 @@ TEST_F(SidecoreCommand, WrongUseIsStatusTwo) {
     EXPECT_THAT(service_.log(), IsEmpty());
 }
 
+TEST_F(SidecoreCommand, CalibratesWithoutADaemon) {
+    server_.reset();
+    const auto printed = run({"calibrate"});
+    EXPECT_EQ(printed.status, 0) << printed.err;
+    EXPECT_THAT(printed.out, AllOf(StartsWith("COST "), HasSubstr("\nwake_latency "), HasSubstr("\nA worker's sleep")));
+    std::ofstream(folder_ / "c.toml") << "[costs]\nkick = \"1234ns\"\n";
+    const auto json = run({"calibrate", "--json", "--config", folder_ / "c.toml"});
+    EXPECT_EQ(json.status, 0) << json.err;
+    const auto costs = control::parse_costs(json.out);
+    ASSERT_TRUE(costs) << costs.error().message;
+    EXPECT_EQ(costs->values.size(), 6U);
+    EXPECT_EQ(costs->values.back().value_ns, 1234);
+    const auto wrong = run({"calibrate", "--config", folder_ / "none.toml"});
+    EXPECT_EQ(wrong.status, 1);
+    EXPECT_THAT(wrong.err, AllOf(HasSubstr("none.toml: cannot be opened"), HasSubstr("sidecore: sidecored failed")));
+}
+
 TEST_F(SidecoreCommand, StartsADiskByItself) {
     const auto capabilities = run({"blk", "--print-capabilities"});
     EXPECT_EQ(capabilities.status, 0) << capabilities.err;

@@ -99,7 +99,12 @@ TEST(Info, WorkersRoundTrip) {
 TEST(Info, StatisticsAndDaemonRoundTrip) {
     const Statistics statistics{123'456, 2.594, {example_worker()}, {example_device()}};
     EXPECT_EQ(parse_statistics(to_text(to_json(statistics))).value(), statistics);
-    const DaemonInfo daemon{"0.1.0", 4711, 5'000'000'000, example_settings(true, true)};
+    const DaemonInfo daemon{"0.1.0",
+                            4711,
+                            5'000'000'000,
+                            example_settings(true, true),
+                            {{{"kick", 600.5, 500, 700, "a write"}, {"wake", 1, 2, 3, "a wake-up"}},
+                             {{"balanced", 5440}, {"cpu", 2440.5}}}};
     EXPECT_EQ(parse_daemon_info(to_text(to_json(daemon))).value(), daemon);
 }
 

@@ -171,8 +171,9 @@ TEST(Config, WrongSyntaxIsAnErrorWithItsPlace) {
 TEST(Config, UnknownKeysAreErrorsAtTheKey) {
     EXPECT_THAT(
         problems_of("  colour = 1\n"),
-        ElementsAre("f.toml:1:3: unknown key \"colour\"; the configuration can have calls, daemon, device, policy, "
-                    "schedule, worker, workers"));
+        ElementsAre(
+            "f.toml:1:3: unknown key \"colour\"; the configuration can have calls, costs, daemon, device, policy, "
+            "schedule, worker, workers"));
     EXPECT_THAT(problems_of("[daemon]\n sokcet = 1\n"),
                 ElementsAre("f.toml:2:2: unknown key \"sokcet\"; daemon can have control_socket, control_socket_group, "
                             "control_socket_permissions, log_level"));

@@ -72,9 +72,15 @@ public:
             .overridden_by({{control::Setting::poll_stop_idle, 500'000'000U}}, control::Level::device);
     }
 
+    static control::CostsInfo make_costs() {
+        return {{{"check", 1.5, 1.25, 1.75, "one load"}, {"kick", 600, 550, 700, "an eventfd write"}},
+                {{"latency", 32'440}, {"balanced", 5'440}, {"cpu", 2'440}}};
+    }
+
     control::DaemonInfo daemon() override {
         note("daemon");
-        return {"0.1.0", 4711, 3'725'000'000'000, make_settings().with(daemon::built_in_worker_settings())};
+        return {"0.1.0", 4711, 3'725'000'000'000, make_settings().with(daemon::built_in_worker_settings()),
+                make_costs()};
     }
     std::vector<control::DeviceInfo> devices() override {
         note("devices");

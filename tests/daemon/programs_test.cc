@@ -96,6 +96,20 @@ TEST_F(Sidecored, ChecksAConfiguration) {
     EXPECT_EQ(run({"--check", "--config", folder_ / "none.toml"}).status, 1);
 }
 
+TEST_F(Sidecored, CalibratesAtStartUnlessAllIsGiven) {
+    start("[costs]\nwake = \"7us\"\n");
+    const control::DaemonInfo info = control::parse_daemon_info(ask("GET", "/v1/daemon")).value();
+    ASSERT_EQ(info.costs.values.size(), 6U);
+    EXPECT_EQ(info.costs.values.front().name, "check");
+    EXPECT_GT(info.costs.values.front().value_ns, 0);
+    EXPECT_EQ(info.costs.values.back().name, "wake");
+    EXPECT_EQ(info.costs.values.back().value_ns, 7000);
+
+    const auto printed = run({"--calibrate"});
+    EXPECT_EQ(printed.status, 0) << printed.err;
+    EXPECT_EQ(control::parse_costs(printed.out).value().values.size(), 6U);
+}
+
 TEST_F(Sidecored, WrongUseIsStatusTwo) {
     EXPECT_EQ(run({"--frobnicate"}).status, 2);
     EXPECT_EQ(run({"extra"}).status, 2);
