@@ -99,6 +99,22 @@ void check_workers(const Value& device, const std::vector<WorkerSpec>& workers, 
     }
 }
 
+engine::PlacementSettings read_placement(const Value& table, Problems& problems) {
+    constexpr std::uint64_t most_workers = 1024;
+    TableReader reader(table, "placement", problems);
+    engine::PlacementSettings placement;
+    reader.require("workers_max");
+    placement.workers_min = static_cast<std::uint32_t>(reader.integer("workers_min", 1, most_workers).value_or(1));
+    placement.workers_max =
+        static_cast<std::uint32_t>(reader.integer("workers_max", 1, most_workers).value_or(most_workers));
+    if (placement.workers_min > placement.workers_max) {
+        reader.report("workers_min", fmt::format("workers_min is {}, more than workers_max, which is {}",
+                                                 placement.workers_min, placement.workers_max));
+    }
+    reader.finish();
+    return placement;
+}
+
 Config read_config(const Value& root, Problems& problems) {
     TableReader reader(root, "the configuration", problems);
     Config config;
@@ -111,6 +127,11 @@ Config read_config(const Value& root, Problems& problems) {
         config.costs = read_cost_spec(*costs, problems);
     }
 
+    const Value* placement = reader.table("placement");
+    if (placement != nullptr) {
+        config.placement = read_placement(*placement, problems);
+    }
+
     Unique worker_names("the worker name", problems);
     for (const Value& table : reader.array("worker")) {
         config.workers.push_back(control::read_worker_spec(table, problems));
@@ -118,6 +139,11 @@ Config read_config(const Value& root, Problems& problems) {
     }
     if (config.workers.empty()) {
         config.workers.push_back({"worker0"});
+    }
+    if (config.placement && config.workers.size() > config.placement->workers_max) {
+        problems.push_back(
+            {place_of(*placement, "workers_max"), fmt::format("workers_max is {}, and there are {} [[worker]]",
+                                                              config.placement->workers_max, config.workers.size())});
     }
 
     Unique device_names("the device name", problems);

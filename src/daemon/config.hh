@@ -15,6 +15,7 @@
 #include "control/value.hh"
 #include "control/worker_spec.hh"
 #include "daemon/host_costs.hh"
+#include "engine/placement.hh"
 
 namespace sidecore::daemon {
 
@@ -29,7 +30,8 @@ struct Config {
     std::optional<spdlog::level::level_enum> log_level;
     control::SettingValues settings;  ///< the daemon's own
     CostSpec costs;
-    std::vector<control::WorkerSpec> workers;  ///< never empty: without [[worker]] one, not pinned
+    std::optional<engine::PlacementSettings> placement;  ///< automatic, if given
+    std::vector<control::WorkerSpec> workers;            ///< never empty: without [[worker]] one, not pinned
     std::vector<control::DeviceSpec> devices;
 };
 

@@ -82,7 +82,7 @@ int serve(const Config& config) {
     for (const auto& [prefer, price_ns] : costs->info.sleep_prices_ns) {
         spdlog::debug("a sleep and its wake-up cost {:.0f} ns with prefer = {}", price_ns, prefer);
     }
-    auto manager = Manager::create({config.workers, config.settings, std::move(*costs)});
+    auto manager = Manager::create({config.workers, config.settings, std::move(*costs), config.placement});
     if (!manager) {
         return fail(manager.error());
     }

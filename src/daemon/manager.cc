@@ -98,18 +98,29 @@ std::vector<std::uint16_t> queues_of(const ServedDevice& device, std::optional<s
 }  // namespace
 
 Manager::Manager(Options options)
-    : started_ns_(monotonic_ns()), costs_(std::move(options.costs)), settings_(std::move(options.settings)) {}
+    : started_ns_(monotonic_ns()),
+      costs_(std::move(options.costs)),
+      settings_(std::move(options.settings)),
+      bell_(options.placement ? std::make_shared<engine::ActivityBell>() : nullptr) {}
 
 Result<std::unique_ptr<Manager>> Manager::create(Options options) {
     const std::vector<control::WorkerSpec> specs = std::move(options.workers);
+    const auto placement = options.placement;
     std::unique_ptr<Manager> manager(new Manager(std::move(options)));
     for (const control::WorkerSpec& spec : specs) {
         SIDECORE_TRY(manager->start_worker(spec));
+    }
+    if (placement) {
+        while (manager->workers_.size() < placement->workers_min) {
+            SIDECORE_TRY(manager->add_automatic_worker(fmt::format("workers_min is {}", placement->workers_min)));
+        }
+        manager->placer_ = std::make_unique<Placer>(*placement, *manager, manager->bell_);
     }
     return manager;
 }
 
 Manager::~Manager() {
+    placer_.reset();
     devices_.clear();  // before the workers, which finish their accepted I/O
 }
 
@@ -307,6 +318,7 @@ Result<control::DeviceInfo> Manager::move(const control::QueueTarget& target, co
     SIDECORE_TRY(check_queue(*device, target.queue));
     for (const std::uint16_t queue : queues_of(*device, target.queue)) {
         SIDECORE_TRY(device->move(queue, *to->engine));
+        device->keep(queue);
     }
     return device->info();
 }
@@ -314,11 +326,11 @@ Result<control::DeviceInfo> Manager::move(const control::QueueTarget& target, co
 // ---- workers ----
 
 Result<void> Manager::start_worker(const control::WorkerSpec& spec) {
-    ServedWorker worker{nullptr, spec.settings};
-    SIDECORE_TRY_ASSIGN(
-        worker.engine,
-        engine::Worker::create(
-            {.name = spec.name, .costs = costs_.costs, .settings = to_worker_settings(worker_settings(worker))}));
+    ServedWorker worker{nullptr, spec.settings, next_worker_id_++};
+    SIDECORE_TRY_ASSIGN(worker.engine, engine::Worker::create({.name = spec.name,
+                                                               .costs = costs_.costs,
+                                                               .settings = to_worker_settings(worker_settings(worker)),
+                                                               .bell = bell_}));
     if (spec.cpu) {
         SIDECORE_TRY(pin(*worker.engine, spec.cpu));
     }
@@ -343,9 +355,16 @@ Result<void> Manager::remove_worker(std::string_view name) {
         return failure(ErrorKind::invalid_argument,
                        fmt::format("\"{}\" is the only worker; add another one before it is removed", name));
     }
-    const engine::Worker* const worker = found->engine.get();
-    const auto stays = [name](Error error) {
-        return tl::unexpected(std::move(error).within(fmt::format("worker {} stays", name)));
+    SIDECORE_TRY(end_worker(*found->engine));
+    spdlog::info("worker {}: removed", name);
+    return {};
+}
+
+/// Its queues go to the others first.
+Result<void> Manager::end_worker(const engine::Worker& ending) {
+    const engine::Worker* const worker = &ending;
+    const auto stays = [worker](Error error) {
+        return tl::unexpected(std::move(error).within(fmt::format("worker {} stays", worker->name())));
     };
     for (const auto& device : devices_) {
         for (std::uint16_t queue = 0; queue < device->queues(); ++queue) {
@@ -364,7 +383,6 @@ Result<void> Manager::remove_worker(std::string_view name) {
         }
     }
     std::erase_if(workers_, [worker](const ServedWorker& candidate) { return candidate.engine.get() == worker; });
-    spdlog::info("worker {}: removed", name);
     return {};
 }
 

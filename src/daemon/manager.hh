@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/error.hh"
 #include "control/service.hh"
 #include "daemon/host_costs.hh"
+#include "daemon/placer.hh"
 #include "daemon/served_device.hh"
 #include "engine/worker.hh"
 
@@ -25,13 +27,15 @@ namespace sidecore::daemon {
 ///  1. Names of workers, and names and sockets of devices, differ. There is at least one worker.
 ///  2. Each queue runs under the daemon's settings, with what its device and then itself say in their place, and each worker
 ///     under the daemon's with its own in their place, from the moment a change returns.
-///  3. A worker ends when no queue is on it and no I/O is in flight that its thread has submitted.
-class Manager final : public control::Service {
+///  3. What the operator has placed, by a worker's name in the configuration or by move(), placement leaves there.
+///  4. A worker ends when no queue is on it and no I/O is in flight that its thread has submitted.
+class Manager final : public control::Service, public Placeable {
 public:
     struct Options {
         std::vector<control::WorkerSpec> workers;  ///< at least one
         control::SettingValues settings{};         ///< the daemon's own
         HostCosts costs{};
+        std::optional<engine::PlacementSettings> placement{};  ///< automatic, if given
     };
 
     /// Starts the workers. Errors: as add_worker().
@@ -61,10 +65,16 @@ public:
     Result<control::Settings> change_settings(const control::SettingsTarget& target,
                                               const control::SettingsChange& change) override;
 
+    // Automatic placement. Workers that it adds are called auto1, auto2, …; those alone it removes.
+    engine::PlacementView measure() override;
+    Result<void> carry_out(const engine::PlacementStep& step) override;
+
 private:
     struct ServedWorker {
         std::unique_ptr<engine::Worker> engine;
         control::SettingValues settings;  // its own
+        std::uint32_t id = 0;             // for placement
+        bool automatic = false;           // added by placement
     };
 
     explicit Manager(Options options);
@@ -74,6 +84,8 @@ private:
     control::Settings worker_settings() const;
     control::Settings worker_settings(const ServedWorker& worker) const;
     Result<void> start_worker(const control::WorkerSpec& spec);
+    Result<void> end_worker(const engine::Worker& worker);
+    Result<void> add_automatic_worker(const std::string& reason);
     Result<ServedDevice*> find_device(std::string_view name);
     Result<ServedWorker*> find_worker(std::string_view name);
     engine::Worker& least_loaded_worker(const engine::Worker* except = nullptr);
@@ -91,6 +103,13 @@ private:
     std::vector<ServedWorker> workers_;  // outlive the devices
     std::vector<std::unique_ptr<ServedDevice>> devices_;
     control::SettingValues settings_;
+
+    // Placement
+    const std::shared_ptr<engine::ActivityBell> bell_;  // null without it
+    std::uint32_t next_worker_id_ = 0;
+    std::uint32_t next_automatic_worker_ = 1;
+    std::uint64_t measured_ns_ = 0;
+    std::unique_ptr<Placer> placer_;  // last: it uses all of the above
 };
 
 }  // namespace sidecore::daemon

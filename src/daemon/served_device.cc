@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/served_device.hh"
 
+#include <atomic>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -91,16 +92,27 @@ std::string_view state_of(const endpoint::Info& info) {
     return "connected";
 }
 
+std::uint64_t next_id() {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+}
+
 }  // namespace
 
 ServedDevice::ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::Settings above)
     : spec_(std::move(spec)),
       workers_(std::move(workers)),
       left_(spec_.queues),
+      id_(next_id()),
+      movable_(spec_.queues, !spec_.worker),
+      counted_(spec_.queues),
       above_(std::move(above)),
       queue_settings_(spec_.queues) {
     for (const control::QueueSpec& queue : spec_.queue_specs) {
         queue_settings_.at(queue.index) = queue.settings;
+        if (queue.worker) {
+            keep(queue.index);
+        }
     }
 }
 
@@ -237,6 +249,13 @@ Result<void> ServedDevice::move(std::uint16_t queue, engine::Worker& to) {
     spdlog::info("{}: queue {} moved from {} to {}", spec_.name, queue, worker->name(), to.name());
     worker = &to;
     return {};
+}
+
+ServedDevice::Work ServedDevice::work_since_last(std::uint16_t queue) {
+    const engine::QueueSnapshot counters = endpoint_->info().queues.at(queue).counters;
+    const Work now{counters.cpu_serving_ns + counters.cpu_waking_ns, counters.completions};
+    const Work before = std::exchange(counted_.at(queue), now);
+    return {now.cpu_ns - before.cpu_ns, now.completions - before.completions};
 }
 
 Result<void> ServedDevice::settle(const engine::Worker& worker) {

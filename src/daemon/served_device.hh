@@ -66,6 +66,20 @@ public:
     Result<void> settle(const engine::Worker& worker);
     std::uint16_t queues() const noexcept { return spec_.queues; }
 
+    /// A number that no other device of this process has had.
+    std::uint64_t id() const noexcept { return id_; }
+
+    /// Whether automatic placement may move a queue: not if the operator has said where it belongs, or has moved it.
+    bool may_be_moved(std::uint16_t queue) const { return movable_.at(queue); }
+    void keep(std::uint16_t queue) { movable_.at(queue) = false; }
+
+    /// What workers have done for a queue since the last time this was asked.
+    struct Work {
+        std::uint64_t cpu_ns = 0;  ///< serving it, and waking up for it
+        std::uint64_t completions = 0;
+    };
+    Work work_since_last(std::uint16_t queue);
+
     /// 0: takes over the length that the file has now. The driver is told.
     Result<void> resize(std::uint64_t size_bytes);
 
@@ -79,6 +93,9 @@ private:
     control::DeviceSpec spec_;
     std::vector<engine::Worker*> workers_;               // by queue
     std::vector<std::set<const engine::Worker*>> left_;  // by queue: where I/O of it may still be in flight
+    const std::uint64_t id_;
+    std::vector<bool> movable_;  // by queue
+    std::vector<Work> counted_;  // by queue, so far
     control::Settings above_;
     std::vector<control::SettingValues> queue_settings_;
     std::uint32_t poll_budget_percent_ = 100;  // as the endpoint has it

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 #include "base/error.hh"
@@ -52,29 +51,6 @@ struct PolicySettings {
     std::uint64_t grow_max_ns = 200'000;
 
     friend bool operator==(const PolicySettings&, const PolicySettings&) = default;
-};
-
-/// Some of the settings; the others come from the level above (queue over device over daemon).
-struct PolicyOverrides {
-    std::optional<PolicyKind> kind;
-    std::optional<std::uint32_t> poll_start_rate;
-    std::optional<std::uint64_t> poll_stop_idle_ns;
-    std::optional<std::uint64_t> tick_ns;
-    std::optional<Prefer> prefer;
-    std::optional<std::uint64_t> poll_time_ns;
-    std::optional<std::uint64_t> grow_start_ns;
-    std::optional<std::uint64_t> grow_max_ns;
-
-    /// `base` with what is set here in its place.
-    PolicySettings applied_to(PolicySettings base) const noexcept;
-
-    /// What `later` sets wins; the rest stays.
-    void merge(const PolicyOverrides& later) noexcept;
-
-    /// Whether every value that is set lies within its range, else what is wrong.
-    Result<void> check() const;
-
-    friend bool operator==(const PolicyOverrides&, const PolicyOverrides&) = default;
 };
 
 }  // namespace sidecore::engine

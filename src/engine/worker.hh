@@ -13,6 +13,7 @@
 
 #include "base/error.hh"
 #include "base/fd.hh"
+#include "engine/activity_bell.hh"
 #include "engine/explanation.hh"
 #include "engine/mailbox.hh"
 #include "engine/neighbour.hh"
@@ -45,6 +46,7 @@ public:
         std::optional<unsigned> cpu = std::nullopt;  ///< pinned to this CPU, if given
         Costs costs = {};                            ///< of this host
         WorkerSettings settings = {};
+        std::shared_ptr<ActivityBell> bell{};  ///< rung every 10 ms or so while queues have work; may be null
     };
 
     /// What a queue brings along.

@@ -30,6 +30,9 @@ void Worker::settle() {
     settled_cpu_ns_ = cpu;
     statistics_.cpu_ns.add(static_cast<std::uint64_t>(used));
 
+    if (options_.bell != nullptr && !touched_.empty()) {
+        options_.bell->ring();
+    }
     double counted = 0;
     std::uint64_t wakes = 0;
     for (const Seat* const seat : touched_) {

@@ -169,11 +169,9 @@ TEST(Config, WrongSyntaxIsAnErrorWithItsPlace) {
 }
 
 TEST(Config, UnknownKeysAreErrorsAtTheKey) {
-    EXPECT_THAT(
-        problems_of("  colour = 1\n"),
-        ElementsAre(
-            "f.toml:1:3: unknown key \"colour\"; the configuration can have calls, costs, daemon, device, policy, "
-            "schedule, worker, workers"));
+    EXPECT_THAT(problems_of("  colour = 1\n"), ElementsAre("f.toml:1:3: unknown key \"colour\"; the configuration can "
+                                                           "have calls, costs, daemon, device, placement, policy, "
+                                                           "schedule, worker, workers"));
     EXPECT_THAT(problems_of("[daemon]\n sokcet = 1\n"),
                 ElementsAre("f.toml:2:2: unknown key \"sokcet\"; daemon can have control_socket, control_socket_group, "
                             "control_socket_permissions, log_level"));
@@ -296,6 +294,19 @@ TEST_F(ConfigFile, ThatCannotBeReadIsAProblem) {
     EXPECT_THAT(directory.error().front().what, HasSubstr("cannot be read"));
     std::ofstream(folder_ / "empty.toml").flush();
     EXPECT_TRUE(load_config(folder_ / "empty.toml"));
+}
+
+TEST(Config, PlacementHasALeastAndAMostNumberOfWorkers) {
+    EXPECT_FALSE(parse_config("", "f.toml")->placement);
+    const auto config = parse_config("[placement]\nworkers_min = 2\nworkers_max = 8\n", "f.toml");
+    ASSERT_TRUE(config);
+    EXPECT_EQ(config->placement->workers_min, 2U);
+    EXPECT_EQ(config->placement->workers_max, 8U);
+    EXPECT_THAT(problems_of("[placement]\n"), ElementsAre(HasSubstr("workers_max")));
+    EXPECT_THAT(problems_of("[placement]\nworkers_min = 3\nworkers_max = 2\n"),
+                ElementsAre("f.toml:2:15: workers_min is 3, more than workers_max, which is 2"));
+    EXPECT_THAT(problems_of("[placement]\nworkers_max = 1\n[[worker]]\nname = \"a\"\n[[worker]]\nname = \"b\"\n"),
+                ElementsAre("f.toml:2:15: workers_max is 1, and there are 2 [[worker]]"));
 }
 
 }  // namespace

@@ -43,10 +43,13 @@ enum class Way : std::uint8_t {
 constexpr std::array ways{Way::budget, Way::adaptive, Way::set, Way::moves};
 constexpr std::array way_names{"budget", "adaptive", "set", "moves"};
 
-std::uint64_t switches_per_case() {
+/// Percent of the switches: a command costs several, a move several commands.
+constexpr std::array<std::uint64_t, 4> way_shares{50, 25, 20, 5};
+
+std::uint64_t switches_for(Way way) {
     const char* const text = std::getenv("SIDECORE_SWITCHES");
     const std::uint64_t all = text != nullptr ? std::strtoull(text, nullptr, 10) : default_switches;
-    return all / (2 * ways.size());
+    return all / 2 * way_shares.at(static_cast<std::size_t>(way)) / 100;
 }
 
 class ModeSwitches : public testing::TestWithParam<std::tuple<Way, bool>> {
@@ -115,7 +118,7 @@ TEST_P(ModeSwitches, LoseNoWakeUp) {
     const std::uint64_t seed = std::random_device()();
     std::mt19937_64 random(seed);
     std::array<frontend::BlkLoad::Finished, 1> finished;
-    const std::uint64_t wanted = switches_per_case();
+    const std::uint64_t wanted = switches_for(way);
     const std::uint64_t pause_max = ns_to_cycles(way == Way::adaptive ? adaptive_pause_max_ns : pause_max_ns);
     std::uint64_t requests = 0;
     {

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What automatic placement sees of the workers and queues, and does with them.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "base/clock.hh"
+#include "daemon/manager.hh"
+
+namespace sidecore::daemon {
+
+engine::PlacementView Manager::measure() {
+    const std::lock_guard lock(mutex_);
+    engine::PlacementView view;
+    for (const ServedWorker& worker : workers_) {
+        view.workers.push_back({worker.id, worker.automatic});
+        worker.engine->settle_accounts();
+    }
+    const std::uint64_t now = monotonic_ns();
+    const double elapsed_ns = static_cast<double>(std::max<std::uint64_t>(now - std::exchange(measured_ns_, now), 1));
+    for (const auto& device : devices_) {
+        for (std::uint16_t queue = 0; queue < device->queues(); ++queue) {
+            const auto here = std::ranges::find_if(
+                workers_, [&](const ServedWorker& worker) { return worker.engine.get() == device->workers()[queue]; });
+            const ServedDevice::Work work = device->work_since_last(queue);
+            view.queues.push_back({device->id() << 16U | queue, here->id, static_cast<double>(work.cpu_ns) / elapsed_ns,
+                                   device->may_be_moved(queue)});
+            view.completions_per_s += static_cast<double>(work.completions) * 1e9 / elapsed_ns;
+        }
+    }
+    return view;
+}
+
+Result<void> Manager::carry_out(const engine::PlacementStep& step) {
+    const std::lock_guard lock(mutex_);
+    const auto worker_with = [this](std::uint32_t id) { return std::ranges::find(workers_, id, &ServedWorker::id); };
+    const auto gone = [] { return failure(ErrorKind::not_found, "the worker or the device is gone meanwhile"); };
+    switch (step.kind) {
+        case engine::PlacementStep::Kind::add:
+            return add_automatic_worker(step.reason);
+        case engine::PlacementStep::Kind::remove: {
+            const auto worker = worker_with(step.from);
+            if (worker == workers_.end() || workers_.size() == 1) {
+                return gone();
+            }
+            const std::string name = worker->engine->name();
+            SIDECORE_TRY(end_worker(*worker->engine));
+            spdlog::info("placement: worker {} removed: {}", name, step.reason);
+            return {};
+        }
+        case engine::PlacementStep::Kind::move:
+            break;
+    }
+    const auto device = std::ranges::find(devices_, step.queue >> 16U, [](const auto& each) { return each->id(); });
+    const auto to = worker_with(step.to);
+    if (device == devices_.end() || to == workers_.end()) {
+        return gone();
+    }
+    const auto queue = static_cast<std::uint16_t>(step.queue);
+    SIDECORE_TRY((*device)->move(queue, *to->engine));
+    spdlog::info("placement: {} queue {} moved to {}: {}", (*device)->name(), queue, to->engine->name(), step.reason);
+    return {};
+}
+
+Result<void> Manager::add_automatic_worker(const std::string& reason) {
+    control::WorkerSpec spec;
+    do {
+        spec.name = fmt::format("auto{}", next_automatic_worker_++);
+    } while (find_worker(spec.name));
+    SIDECORE_TRY(start_worker(spec));
+    workers_.back().automatic = true;
+    spdlog::info("placement: worker {} added: {}", spec.name, reason);
+    return {};
+}
+
+}  // namespace sidecore::daemon
