@@ -215,14 +215,20 @@ void Endpoint::set_poll_budget(std::uint32_t percent) {
     budget_->set(percent);
 }
 
-Result<void> Endpoint::move_queue(std::uint16_t index, engine::Worker& to) {
-    Queue& queue = *queues_.at(index);
-    const std::unique_lock changes(queue.change_mutex, patience_for_changes);
+/// Keeps the front-end from changing the queue for as long as the lock lives.
+Result<std::unique_lock<PatientMutex>> Endpoint::hold_changes(std::uint16_t index) {
+    std::unique_lock changes(queues_.at(index)->change_mutex, patience_for_changes);
     if (!changes) {
         return failure(ErrorKind::timed_out,
                        fmt::format("{} queue {}: its front-end is changing it and waits for its I/O; try again later",
                                    options_.name, index));
     }
+    return changes;
+}
+
+Result<void> Endpoint::move_queue(std::uint16_t index, engine::Worker& to) {
+    Queue& queue = *queues_.at(index);
+    SIDECORE_TRY_ASSIGN(const auto changes, hold_changes(index));
     const std::lock_guard lock(mutex_);
     if (queue.worker == &to) {
         return {};
@@ -236,12 +242,7 @@ Result<void> Endpoint::move_queue(std::uint16_t index, engine::Worker& to) {
 
 Result<void> Endpoint::settle(std::uint16_t index) {
     Queue& queue = *queues_.at(index);
-    const std::unique_lock changes(queue.change_mutex, patience_for_changes);
-    if (!changes) {
-        return failure(ErrorKind::timed_out,
-                       fmt::format("{} queue {}: its front-end is changing it and waits for its I/O; try again later",
-                                   options_.name, index));
-    }
+    SIDECORE_TRY_ASSIGN(const auto changes, hold_changes(index));
     if (queue.attached) {
         queue.worker->quiesced(*queue.served, [] {});
     }

@@ -15,6 +15,7 @@
 
 #include "base/error.hh"
 #include "base/fd.hh"
+#include "base/patient_mutex.hh"
 #include "device/device.hh"
 #include "engine/worker.hh"
 #include "vhost_user/handler.hh"
@@ -126,7 +127,7 @@ private:
 
         // Held by whoever has the worker do something with the queue that may take long, and by whoever gives it another
         // worker. Before mutex_.
-        std::timed_mutex change_mutex;
+        PatientMutex change_mutex;
         engine::Worker* worker = nullptr;             // with change_mutex and mutex_ to write, with either to read
         engine::QueueSettings settings;               // with mutex_
         bool started = false;                         // with mutex_
@@ -145,6 +146,7 @@ private:
     Result<Fd> connect_patiently();
     void serve(Fd socket);
     bool stopping() const;
+    Result<std::unique_lock<PatientMutex>> hold_changes(std::uint16_t index);
     Result<void> attach(Queue& queue);
     Result<void> move_to_map(Queue& queue);
     void detach(Queue& queue);

@@ -44,10 +44,11 @@ protected:
 /// Writes and reads back, on one queue, until it is told to stop.
 class DriverAtWork {
 public:
-    explicit DriverAtWork(frontend::BlkRequests& requests)
-        : thread_([this, &requests] {
+    /// Uses 32 blocks from `first_block` on, which are its alone.
+    explicit DriverAtWork(frontend::BlkRequests& requests, unsigned first_block = 0)
+        : thread_([this, &requests, first_block] {
               for (unsigned round = 0; !stop_ && !::testing::Test::HasFailure(); ++round) {
-                  test::expect_disk_works(requests, round % 32);
+                  test::expect_disk_works(requests, first_block + round % 32);
                   ++rounds_;
               }
           }) {}
@@ -113,7 +114,7 @@ TEST_F(ManagerWorkers, QueuesMoveWhileTheyAreAtWork) {
     add(device);
     frontend::BlkDriver driver = drive(device);
     DriverAtWork first(driver.requests(0));
-    DriverAtWork second(driver.requests(1));
+    DriverAtWork second(driver.requests(1), 64);
     constexpr unsigned moves = 50;
     for (unsigned i = 0; i < moves; ++i) {
         move({"disk0", 0}, i % 2 == 0 ? "io1" : "io0");
@@ -164,7 +165,7 @@ TEST_F(ManagerWorkers, ARemovedWorkersQueuesGoOnElsewhere) {
     add(other);
     frontend::BlkDriver driver = drive(device);
     DriverAtWork first(driver.requests(0));
-    DriverAtWork second(driver.requests(1));
+    DriverAtWork second(driver.requests(1), 64);
     first.let_work();
     ASSERT_TRUE(manager_->remove_worker("io1"));
     first.let_work();
