@@ -161,7 +161,7 @@ Result<void> Commands::set(const control::Json& change, const control::SettingsT
     return print(client_.request("PATCH", path + "/settings", control::to_text(change)), parse, render_settings);
 }
 
-Result<void> Commands::stats(const std::optional<std::string>& device, std::optional<double> interval_s,
+Result<void> Commands::stats(const std::optional<std::string>& device, By by, std::optional<double> interval_s,
                              std::uint64_t count) {
     std::string path = "/v1";
     if (device) {
@@ -169,12 +169,13 @@ Result<void> Commands::stats(const std::optional<std::string>& device, std::opti
     }
     path += "/stats";
     if (interval_s) {
-        return watch(path, *interval_s, count);
+        return watch(path, by, *interval_s, count);
     }
-    return print(client_.request("GET", path), control::parse_statistics, render_totals);
+    return print(client_.request("GET", path), control::parse_statistics,
+                 [by](const control::Statistics& statistics) { return render_totals(statistics, by); });
 }
 
-Result<void> Commands::watch(const std::string& path, double interval_s, std::uint64_t count) {
+Result<void> Commands::watch(const std::string& path, By by, double interval_s, std::uint64_t count) {
     const auto interval =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(interval_s));
     // From a fixed start, so that the time that asking takes does not add up.
@@ -188,7 +189,7 @@ Result<void> Commands::watch(const std::string& path, double interval_s, std::ui
             ++shown;
         } else if (before) {
             print_text(shown == 0 ? "" : "\n");
-            print_text(render_rates(*before, now));
+            print_text(render_rates(*before, now, by));
             ++shown;
         }
         before = std::move(now);

@@ -8,6 +8,7 @@
 
 #include "base/error.hh"
 #include "cli/requests.hh"
+#include "cli/usage.hh"
 #include "control/http_client.hh"
 #include "control/service.hh"
 
@@ -38,12 +39,13 @@ public:
     Result<void> set(const control::Json& change, const control::SettingsTarget& target);
 
     /// Totals, or, every `interval_s`, what has happened since; `count` times, for ever if it is 0.
-    Result<void> stats(const std::optional<std::string>& device, std::optional<double> interval_s, std::uint64_t count);
+    Result<void> stats(const std::optional<std::string>& device, By by, std::optional<double> interval_s,
+                       std::uint64_t count);
 
 private:
     template <typename Parse, typename Render>
     Result<void> print(const Result<std::string>& body, Parse parse, Render render);
-    Result<void> watch(const std::string& path, double interval_s, std::uint64_t count);
+    Result<void> watch(const std::string& path, By by, double interval_s, std::uint64_t count);
 
     control::HttpClient client_;
     bool json_;

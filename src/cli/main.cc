@@ -8,6 +8,7 @@
 #include <iostream>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,6 +49,7 @@ struct Arguments {
     std::vector<std::string> setting_words;
     control::SettingsTarget target;     // set
     std::optional<std::string> device;  // stats
+    By by = By::queue;
     std::optional<double> interval_s;
     std::uint64_t count = 0;
 };
@@ -115,6 +117,7 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
     text("--engine", add.engine, "NAME", "auto, io_uring or threads");
     number("--threads", add.threads, "How many threads do a file's I/O where io_uring does not");
     command->add_flag("--read-only", add.read_only, "Refuse writes");
+    text("--vm", add.vm, "NAME", "Virtual machine that it belongs to, for sums");
     text("--serial", add.serial, "TEXT", "Serial number, at most 20 characters");
     number("--num-queues", add.queues, "Queues that the driver may have, 1 to 64");
     text("--worker", add.worker, "NAME", "Worker that serves it (the one with the fewest queues)");
@@ -192,6 +195,12 @@ void declare_workers(CLI::App& app, Arguments& arguments, Action& action) {
 void declare_stats(CLI::App& app, Arguments& arguments, Action& action) {
     CLI::App* command = app.add_subcommand("stats", "Show what queues and workers have done, or do");
     command->add_option("DEVICE", arguments.device, "Of one device only");
+    command
+        ->add_option("--by", arguments.by,
+                     "Sum up by device or by vm, which shows who uses the CPU; otherwise by queue")
+        ->type_name("WHAT")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, By>{{"queue", By::queue}, {"device", By::device}, {"vm", By::vm}}));
     CLI::Option* watch =
         command->add_option("--watch", arguments.interval_s, "Show rates, again and again after so many seconds")
             ->type_name("SECONDS")
@@ -199,7 +208,7 @@ void declare_stats(CLI::App& app, Arguments& arguments, Action& action) {
     command->add_option("--count", arguments.count, "With --watch: so many times")->type_name("N")->needs(watch);
     command->callback([&arguments, &action] {
         action = [&arguments](Commands& commands) {
-            return commands.stats(arguments.device, arguments.interval_s, arguments.count);
+            return commands.stats(arguments.device, arguments.by, arguments.interval_s, arguments.count);
         };
     });
 }

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/table.hh"
+#include "cli/usage.hh"
 #include "control/units.hh"
 
 namespace sidecore::cli {
@@ -19,11 +20,9 @@ namespace {
 using control::counter;
 using control::DeviceInfo;
 using control::QueueInfo;
-using control::Statistics;
 using control::WorkerInfo;
 
 constexpr auto right = Table::Align::right;
-constexpr double ns_per_s = 1e9;
 
 using Bearers = std::vector<std::pair<std::string, const control::Settings*>>;
 
@@ -81,52 +80,11 @@ std::string count(std::size_t number, std::string_view what) {
     return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
 }
 
-std::uint64_t requests_of(const control::Counters& counters) {
-    return counter(counters, "poll_requests") + counter(counters, "notif_requests");
-}
-
-std::uint64_t bytes_of(const control::Counters& counters) {
-    return counter(counters, "poll_bytes") + counter(counters, "notif_bytes");
-}
+}  // namespace
 
 std::string pinned_to(const WorkerInfo& worker) {
     return worker.cpu ? std::to_string(*worker.cpu) : "-";
 }
-
-/// Differences per second. A counter that went back was reset: it is taken to have started from zero.
-class Rates {
-public:
-    Rates(const Statistics& before, const Statistics& after)
-        : seconds_(after.time_ns > before.time_ns ? static_cast<double>(after.time_ns - before.time_ns) / ns_per_s
-                                                  : 1) {}
-
-    double per_second(std::uint64_t before, std::uint64_t after) const {
-        return static_cast<double>(after >= before ? after - before : after) / seconds_;
-    }
-    std::string per_second(const control::Counters& before, const control::Counters& after,
-                           std::string_view name) const {
-        return fmt::format("{:.0f}", per_second(counter(before, name), counter(after, name)));
-    }
-
-private:
-    double seconds_;
-};
-
-control::Counters counters_before(const Statistics& before, std::string_view device, std::uint16_t index) {
-    for (const DeviceInfo& candidate : before.devices) {
-        if (candidate.name == device && index < candidate.queues.size()) {
-            return candidate.queues[index].counters;
-        }
-    }
-    return {};
-}
-
-WorkerInfo worker_before(const Statistics& before, std::string_view name) {
-    const auto found = std::ranges::find(before.workers, name, &WorkerInfo::name);
-    return found != before.workers.end() ? *found : WorkerInfo{};
-}
-
-}  // namespace
 
 std::string render_settings(const control::Settings& settings) {
     const Bearers bearers{{"VALUE", &settings}};
@@ -188,6 +146,9 @@ std::string render_device(const DeviceInfo& device) {
     };
     line("name", device.name);
     line("type", device.type);
+    if (!device.vm.empty()) {
+        line("vm", device.vm);
+    }
     line("state", device.state);
     line("socket",
          fmt::format("{} ({}), {} so far", device.socket, device.socket_mode, count(device.sessions, "session")));
@@ -207,7 +168,7 @@ std::string render_device(const DeviceInfo& device) {
         queues.add({std::to_string(queue.index), std::to_string(queue.size), queue.worker,
                     queue.attached ? queue.mode : "-",
                     queue.attached ? control::rough_duration(queue.mode_age_ns) : "-", std::string(state_of(queue)),
-                    std::to_string(requests_of(queue.counters))});
+                    std::to_string(Usage::of(queue).requests)});
         if (queue.settings != device.settings) {
             bearers.emplace_back(fmt::format("QUEUE {}", queue.index), &queue.settings);
         }
@@ -262,89 +223,6 @@ std::string render_workers(const std::vector<WorkerInfo>& workers) {
 
 std::string render_worker(const WorkerInfo& worker) {
     return fmt::format("{}\n{}", render_workers({worker}), render_settings(worker.settings));
-}
-
-std::string render_totals(const Statistics& statistics) {
-    Table queues({{"DEVICE"},
-                  {"QUEUE", right},
-                  {"MODE"},
-                  {"REQUESTS", right},
-                  {"BYTES", right},
-                  {"KICKS", right},
-                  {"KICKS SAVED", right},
-                  {"EMPTY POLLS", right},
-                  {"HOLDS", right},
-                  {"TO POLLED", right},
-                  {"TO NOTIFIED", right}});
-    for (const DeviceInfo& device : statistics.devices) {
-        for (const QueueInfo& queue : device.queues) {
-            const auto total = [&queue](std::string_view name) {
-                return std::to_string(counter(queue.counters, name));
-            };
-            queues.add({device.name, std::to_string(queue.index), queue.attached ? queue.mode : "-",
-                        std::to_string(requests_of(queue.counters)), std::to_string(bytes_of(queue.counters)),
-                        total("kicks"), total("poll_kicks"), total("poll_empty"), total("holds"), total("to_polled"),
-                        total("to_notified")});
-        }
-    }
-    Table workers({{"WORKER"},
-                   {"CPU", right},
-                   {"QUEUES", right},
-                   {"POLLED", right},
-                   {"CPU TIME", right},
-                   {"PASSES", right},
-                   {"SLEEPS", right}});
-    for (const WorkerInfo& worker : statistics.workers) {
-        workers.add({worker.name, pinned_to(worker), std::to_string(worker.queues),
-                     std::to_string(worker.polled_queues), control::rough_duration(worker.cpu_time_ns),
-                     std::to_string(counter(worker.counters, "loops")),
-                     std::to_string(counter(worker.counters, "switches"))});
-    }
-    return fmt::format("{}\n{}", queues.text(), workers.text());
-}
-
-std::string render_rates(const Statistics& before, const Statistics& after) {
-    const Rates rates(before, after);
-    Table queues({{"DEVICE"},
-                  {"QUEUE", right},
-                  {"MODE"},
-                  {"REQUESTS/S", right},
-                  {"MIB/S", right},
-                  {"KICKS/S", right},
-                  {"KICKS SAVED/S", right},
-                  {"EMPTY POLLS/S", right},
-                  {"MODE CHANGES/S", right}});
-    for (const DeviceInfo& device : after.devices) {
-        for (const QueueInfo& queue : device.queues) {
-            const control::Counters earlier = counters_before(before, device.name, queue.index);
-            const control::Counters& later = queue.counters;
-            constexpr double bytes_per_mib = 1U << 20U;
-            const double changes = rates.per_second(counter(earlier, "to_polled"), counter(later, "to_polled")) +
-                                   rates.per_second(counter(earlier, "to_notified"), counter(later, "to_notified"));
-            queues.add({device.name, std::to_string(queue.index), queue.attached ? queue.mode : "-",
-                        fmt::format("{:.0f}", rates.per_second(requests_of(earlier), requests_of(later))),
-                        fmt::format("{:.1f}", rates.per_second(bytes_of(earlier), bytes_of(later)) / bytes_per_mib),
-                        rates.per_second(earlier, later, "kicks"), rates.per_second(earlier, later, "poll_kicks"),
-                        rates.per_second(earlier, later, "poll_empty"), fmt::format("{:.1f}", changes)});
-        }
-    }
-    Table workers({{"WORKER"},
-                   {"CPU", right},
-                   {"QUEUES", right},
-                   {"POLLED", right},
-                   {"CPU USED", right},
-                   {"PASSES/S", right},
-                   {"SLEEPS/S", right}});
-    for (const WorkerInfo& worker : after.workers) {
-        const WorkerInfo earlier = worker_before(before, worker.name);
-        constexpr double percent = 100;
-        workers.add(
-            {worker.name, pinned_to(worker), std::to_string(worker.queues), std::to_string(worker.polled_queues),
-             fmt::format("{:.1f} %", rates.per_second(earlier.cpu_time_ns, worker.cpu_time_ns) / ns_per_s * percent),
-             rates.per_second(earlier.counters, worker.counters, "loops"),
-             rates.per_second(earlier.counters, worker.counters, "switches")});
-    }
-    return fmt::format("{}\n{}", queues.text(), workers.text());
 }
 
 }  // namespace sidecore::cli

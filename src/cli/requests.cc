@@ -172,6 +172,7 @@ Result<control::Json> device_from_arguments(const AddArguments& arguments) {
         device["read_only"] = true;
     }
     add_text("serial", arguments.serial);
+    add_text("vm", arguments.vm);
     add_text("worker", arguments.worker);
     SIDECORE_TRY_ASSIGN(device["storage"], storage_from(arguments));
     SIDECORE_TRY_ASSIGN(const control::Json settings, settings_from_words(arguments.setting_words, WordsFor::queues));

@@ -51,6 +51,7 @@ struct AddArguments {
     std::optional<std::uint64_t> threads;
     bool read_only = false;
     std::string serial;
+    std::string vm;
     std::optional<std::uint64_t> queues;
     std::string worker;
     std::vector<std::string> setting_words;

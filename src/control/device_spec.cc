@@ -159,6 +159,7 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     if (const auto type = reader.choice("type", device_types)) {
         spec.type = device_types[*type];
     }
+    spec.vm = read_name(reader, "vm");
     spec.socket = read_socket_path(reader, "socket");
     spec.mode = static_cast<SocketMode>(reader.choice("mode", socket_modes).value_or(0));
     spec.retry_interval_ns = reader.duration("retry_interval", min_retry_interval_ns, max_retry_interval_ns)
@@ -224,6 +225,9 @@ Json storage_to_json(const StorageSpec& storage) {
 
 Json to_json(const DeviceSpec& spec) {
     Json json = {{"name", spec.name}, {"type", spec.type}, {"socket", spec.socket}};
+    if (!spec.vm.empty()) {
+        json["vm"] = spec.vm;
+    }
     if (spec.mode == SocketMode::connect) {
         json["mode"] = to_string(spec.mode);
         if (spec.retry_interval_ns != DeviceSpec::default_retry_interval_ns) {

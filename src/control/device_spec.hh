@@ -67,7 +67,8 @@ struct DeviceSpec {
 
     std::string name;
     std::string type = "blk";
-    std::string socket;                                             ///< absolute path
+    std::string vm;      ///< whose device it is, for sums; empty: nobody said
+    std::string socket;  ///< absolute path
     std::uint32_t socket_permissions = default_socket_permissions;  ///< listen: who may connect
     std::string socket_group;                                       ///< listen: the socket's group; empty: the daemon's
     SocketMode mode = SocketMode::listen;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <limits>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -42,8 +43,28 @@ QueueInfo read_queue(const Value& table, Problems& problems) {
     queue.armed = reader.boolean("armed");
     queue.broken = reader.boolean("broken");
     queue.settings = reader.settings(Level::queue);
+    queue.wait_times = reader.table("wait_times", read_latency);
+    queue.service_times = reader.table("service_times", read_latency);
     queue.counters = reader.counters();
     return queue;
+}
+
+CpuInfo read_cpu_info(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "cpu", problems);
+    CpuInfo cpu;
+    cpu.serving_ns = reader.integer("serving_ns");
+    cpu.polling_ns = reader.integer("polling_ns");
+    cpu.waking_ns = reader.integer("waking_ns");
+    return cpu;
+}
+
+VmInfo read_vm(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "vm", problems);
+    VmInfo vm;
+    vm.name = reader.text("name");
+    vm.devices = reader.list("devices", read_string);
+    vm.cpu = reader.table("cpu", read_cpu_info);
+    return vm;
 }
 
 DeviceInfo read_device(const Value& table, Problems& problems) {
@@ -51,6 +72,7 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     DeviceInfo device;
     device.name = reader.text("name");
     device.type = reader.text("type");
+    device.vm = reader.text("vm");
     device.state = reader.text("state");
     device.socket = reader.text("socket");
     device.socket_mode = reader.text("socket_mode");
@@ -63,6 +85,7 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     device.storage_description = reader.text("storage_description");
     device.features = reader.hexadecimal("features");
     device.settings = reader.settings(Level::device);
+    device.cpu = reader.table("cpu", read_cpu_info);
     device.queues = reader.list("queues", read_queue);
     return device;
 }
@@ -91,6 +114,7 @@ Statistics read_statistics(const Value& table, Problems& problems) {
     statistics.cycles_per_ns = reader.number("cycles_per_ns");
     statistics.workers = reader.list("workers", read_worker);
     statistics.devices = reader.list("devices", read_device);
+    statistics.vms = reader.list("vms", read_vm);
     return statistics;
 }
 
@@ -133,6 +157,42 @@ std::uint64_t counter(const Counters& counters, std::string_view name) noexcept 
     return 0;
 }
 
+void CpuInfo::add(const CpuInfo& other) noexcept {
+    serving_ns += other.serving_ns;
+    polling_ns += other.polling_ns;
+    waking_ns += other.waking_ns;
+}
+
+CpuInfo cpu_of(const Counters& counters) noexcept {
+    return {counter(counters, "cpu_serving_ns"), counter(counters, "cpu_polling_ns"),
+            counter(counters, "cpu_waking_ns")};
+}
+
+std::vector<VmInfo> vms_of(const std::vector<DeviceInfo>& devices) {
+    std::map<std::string, VmInfo> vms;
+    for (const DeviceInfo& device : devices) {
+        if (!device.vm.empty()) {
+            VmInfo& vm = vms[device.vm];
+            vm.name = device.vm;
+            vm.devices.push_back(device.name);
+            vm.cpu.add(device.cpu);
+        }
+    }
+    std::vector<VmInfo> result;
+    for (auto& [name, vm] : vms) {
+        result.push_back(std::move(vm));
+    }
+    return result;
+}
+
+Json to_json(const CpuInfo& cpu) {
+    return {{"serving_ns", cpu.serving_ns}, {"polling_ns", cpu.polling_ns}, {"waking_ns", cpu.waking_ns}};
+}
+
+Json to_json(const VmInfo& vm) {
+    return {{"name", vm.name}, {"devices", vm.devices}, {"cpu", to_json(vm.cpu)}};
+}
+
 Json to_json(const QueueInfo& queue) {
     Json json = {
         {"index", queue.index},       {"size", queue.size}, {"worker", queue.worker},
@@ -141,6 +201,8 @@ Json to_json(const QueueInfo& queue) {
         {"broken", queue.broken},
     };
     add_to_json(json, queue.settings);
+    json["wait_times"] = to_json(queue.wait_times);
+    json["service_times"] = to_json(queue.service_times);
     json["counters"] = counters_to_json(queue.counters);
     return json;
 }
@@ -149,6 +211,7 @@ Json to_json(const DeviceInfo& device) {
     Json json = {
         {"name", device.name},
         {"type", device.type},
+        {"vm", device.vm},
         {"state", device.state},
         {"socket", device.socket},
         {"socket_mode", device.socket_mode},
@@ -162,6 +225,7 @@ Json to_json(const DeviceInfo& device) {
         {"features", fmt::format("{:#x}", device.features)},
     };
     add_to_json(json, device.settings);
+    json["cpu"] = to_json(device.cpu);
     json["queues"] = list_to_json(device.queues);
     return json;
 }
@@ -194,6 +258,7 @@ Json to_json(const Statistics& statistics) {
         {"cycles_per_ns", statistics.cycles_per_ns},
         {"workers", list_to_json(statistics.workers)},
         {"devices", list_to_json(statistics.devices)},
+        {"vms", list_to_json(statistics.vms)},
     };
 }
 

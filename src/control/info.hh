@@ -11,6 +11,7 @@
 #include "base/error.hh"
 #include "control/costs.hh"
 #include "control/json.hh"
+#include "control/latency.hh"
 #include "control/settings.hh"
 
 namespace sidecore::control {
@@ -24,6 +25,20 @@ using Counters = std::vector<std::pair<std::string, std::uint64_t>>;
 /// The value of one counter, 0 if there is none of this name.
 std::uint64_t counter(const Counters& counters, std::string_view name) noexcept;
 
+/// CPU time of workers.
+struct CpuInfo {
+    std::uint64_t serving_ns = 0;  ///< requests
+    std::uint64_t polling_ns = 0;  ///< looks that found nothing
+    std::uint64_t waking_ns = 0;   ///< going to sleep, waking up, and the loop around the turns
+
+    std::uint64_t total_ns() const noexcept { return serving_ns + polling_ns + waking_ns; }
+    void add(const CpuInfo& other) noexcept;
+    friend bool operator==(const CpuInfo&, const CpuInfo&) = default;
+};
+
+/// Of a queue's counters.
+CpuInfo cpu_of(const Counters& counters) noexcept;
+
 struct QueueInfo {
     std::uint16_t index = 0;
     std::uint32_t size = 0;         ///< entries of its ring; 0: the driver has not started it
@@ -36,6 +51,8 @@ struct QueueInfo {
     bool armed = false;             ///< kicks are asked for
     bool broken = false;            ///< the driver broke the rules; no more turns until a reset
     Settings settings;
+    LatencyInfo wait_times;     ///< from a request's arrival to its turn
+    LatencyInfo service_times;  ///< from its being taken to its completion towards the guest
     Counters counters;
 
     friend bool operator==(const QueueInfo&, const QueueInfo&) = default;
@@ -44,6 +61,7 @@ struct QueueInfo {
 struct DeviceInfo {
     std::string name;
     std::string type;   ///< "blk"
+    std::string vm;     ///< as configured; may be empty
     std::string state;  ///< "waiting": no front-end; "connected": one, no queue started yet; "running"
     std::string socket;
     std::string socket_mode;     ///< "listen" or "connect"
@@ -56,6 +74,7 @@ struct DeviceInfo {
     std::string storage_description;  ///< for people
     std::uint64_t features = 0;       ///< virtio features that the driver has accepted; JSON: hexadecimal string
     Settings settings;
+    CpuInfo cpu;  ///< of its queues
     std::vector<QueueInfo> queues;
 
     friend bool operator==(const DeviceInfo&, const DeviceInfo&) = default;
@@ -75,12 +94,25 @@ struct WorkerInfo {
     friend bool operator==(const WorkerInfo&, const WorkerInfo&) = default;
 };
 
+/// The devices that are said to be of one virtual machine.
+struct VmInfo {
+    std::string name;
+    std::vector<std::string> devices;
+    CpuInfo cpu;
+
+    friend bool operator==(const VmInfo&, const VmInfo&) = default;
+};
+
+/// By name, of those that have one.
+std::vector<VmInfo> vms_of(const std::vector<DeviceInfo>& devices);
+
 /// Everything, at one moment, so that two of them give rates.
 struct Statistics {
     std::uint64_t time_ns = 0;  ///< CLOCK_MONOTONIC
     double cycles_per_ns = 0;   ///< what the counters of cycles are counted in
     std::vector<WorkerInfo> workers;
     std::vector<DeviceInfo> devices;
+    std::vector<VmInfo> vms;
 
     friend bool operator==(const Statistics&, const Statistics&) = default;
 };
@@ -95,6 +127,8 @@ struct DaemonInfo {
     friend bool operator==(const DaemonInfo&, const DaemonInfo&) = default;
 };
 
+Json to_json(const CpuInfo& cpu);
+Json to_json(const VmInfo& vm);
 Json to_json(const QueueInfo& queue);
 Json to_json(const DeviceInfo& device);
 Json to_json(const std::vector<DeviceInfo>& devices);  // {"devices": […]}

@@ -144,6 +144,13 @@ control::DaemonInfo Manager::daemon() {
             queue_settings().with(worker_settings()), costs_.info};
 }
 
+/// CPU time is attributed to queues now and then; this is up to now.
+void Manager::settle_accounts() const {
+    for (const ServedWorker& worker : workers_) {
+        worker.engine->settle_accounts();
+    }
+}
+
 std::vector<control::DeviceInfo> Manager::describe_devices() const {
     std::vector<control::DeviceInfo> result;
     for (const auto& device : devices_) {
@@ -154,12 +161,14 @@ std::vector<control::DeviceInfo> Manager::describe_devices() const {
 
 std::vector<control::DeviceInfo> Manager::devices() {
     const std::lock_guard lock(mutex_);
+    settle_accounts();
     return describe_devices();
 }
 
 Result<control::DeviceInfo> Manager::device(std::string_view name) {
     const std::lock_guard lock(mutex_);
     SIDECORE_TRY_ASSIGN(const ServedDevice* device, find_device(name));
+    settle_accounts();
     return device->info();
 }
 
@@ -193,17 +202,20 @@ std::vector<control::WorkerInfo> Manager::describe_workers() const {
 
 std::vector<control::WorkerInfo> Manager::workers() {
     const std::lock_guard lock(mutex_);
+    settle_accounts();
     return describe_workers();
 }
 
 Result<control::Statistics> Manager::statistics(std::optional<std::string_view> name) {
     const std::lock_guard lock(mutex_);
+    settle_accounts();
     control::Statistics statistics;
     statistics.time_ns = monotonic_ns();
     statistics.cycles_per_ns = cycles_per_ns();
     if (!name) {
         statistics.workers = describe_workers();
         statistics.devices = describe_devices();
+        statistics.vms = control::vms_of(statistics.devices);
         return statistics;
     }
     SIDECORE_TRY_ASSIGN(const ServedDevice* device, find_device(*name));
@@ -213,6 +225,7 @@ Result<control::Statistics> Manager::statistics(std::optional<std::string_view> 
         }
     }
     statistics.devices.push_back(device->info());
+    statistics.vms = control::vms_of(statistics.devices);
     return statistics;
 }
 

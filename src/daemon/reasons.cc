@@ -57,13 +57,13 @@ std::string_view why_not_served(const control::QueueInfo& queue) {
 }
 
 std::string cost_and_savings(const engine::QueueExplanation& why) {
-    if (why.kicks_avoided == 0 && why.spent_ns == 0) {
-        return "So far polling has neither avoided a kick nor cost anything.";
-    }
-    return fmt::format(
-        "So far polling has avoided {} kicks, which would have cost guest and worker {} of CPU time; looks that "
-        "found nothing have cost {}.",
-        why.kicks_avoided, rough_duration(why.saved_ns), rough_duration(why.spent_ns));
+    const std::string saved =
+        why.kicks_avoided == 0
+            ? "no kick"
+            : fmt::format("{} kick{}, which would have cost guest and worker {} of CPU time", why.kicks_avoided,
+                          why.kicks_avoided == 1 ? "" : "s", rough_duration(why.saved_ns));
+    return fmt::format("So far polling has avoided {}; looks that found nothing have cost {}.", saved,
+                       why.spent_ns == 0 ? "nothing" : rough_duration(why.spent_ns));
 }
 
 void add_sentences(const control::QueueInfo& queue, const engine::QueueExplanation& why,

@@ -62,6 +62,22 @@ control::Counters to_counters(const engine::QueueSnapshot& snapshot) {
 #undef SIDECORE_NAME_AND_VALUE
 }
 
+/// Of cycles.
+control::LatencyInfo to_latency(const LatencySnapshot& snapshot) {
+    control::LatencyInfo latency;
+    for (std::size_t bucket = 0; bucket < LatencySnapshot::bucket_count; ++bucket) {
+        if (snapshot.counts[bucket] != 0) {
+            // Several buckets of a few cycles may end in the same nanosecond.
+            const std::uint64_t upper_ns = cycles_to_ns(LatencySnapshot::lower_end(bucket + 1) - 1);
+            if (latency.buckets.empty() || latency.buckets.back().first != upper_ns) {
+                latency.buckets.emplace_back(upper_ns, 0);
+            }
+            latency.buckets.back().second += snapshot.counts[bucket];
+        }
+    }
+    return latency;
+}
+
 control::QueueInfo to_info(const endpoint::QueueInfo& queue, std::uint64_t now_ns) {
     const engine::QueueSnapshot& snapshot = queue.counters;
     control::QueueInfo info;
@@ -76,6 +92,8 @@ control::QueueInfo to_info(const endpoint::QueueInfo& queue, std::uint64_t now_n
     info.held = snapshot.held;
     info.armed = snapshot.armed;
     info.broken = snapshot.broken;
+    info.wait_times = to_latency(snapshot.wait_times);
+    info.service_times = to_latency(snapshot.service_times);
     info.counters = to_counters(snapshot);
     return info;
 }
@@ -170,6 +188,7 @@ control::DeviceInfo ServedDevice::info() const {
     control::DeviceInfo info;
     info.name = spec_.name;
     info.type = spec_.type;
+    info.vm = spec_.vm;
     info.state = state_of(from);
     info.socket = spec_.socket;
     info.socket_mode = control::to_string(spec_.mode);
@@ -186,6 +205,7 @@ control::DeviceInfo ServedDevice::info() const {
         control::QueueInfo& queue = info.queues.emplace_back(to_info(from.queues.at(index), now_ns));
         queue.index = index;
         queue.settings = settings(index);
+        info.cpu.add(control::cpu_of(queue.counters));
     }
     return info;
 }

@@ -31,7 +31,7 @@ std::string duration(std::uint64_t ns) {
 
 /// How the threshold came about and how it has done so far.
 std::string learned(const PolicyFigures& figures) {
-    std::string text = fmt::format("gaps lately were {} on average and being woken costs {}",
+    std::string text = fmt::format("gaps lately were {} on average, and being woken costs as much as looking on for {}",
                                    duration(figures.mean_gap_ns), duration(figures.price_ns));
     if (figures.threshold_ns != figures.learned_threshold_ns) {
         text += fmt::format("; {} would be cheapest, but the bound allows no more than {} off the price",

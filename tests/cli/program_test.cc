@@ -161,6 +161,11 @@ TEST_F(SidecoreCommand, ShowsStatistics) {
     EXPECT_THAT(run({"stats", "disk0"}).out, StartsWith("DEVICE  QUEUE  MODE "));
     EXPECT_THAT(service_.log(), ElementsAre("statistics *", "statistics disk0"));
 
+    EXPECT_THAT(run({"stats", "--by", "vm"}).out,
+                AllOf(StartsWith("VM "), HasSubstr("\nweb1 "), HasSubstr("\n(all) ")));
+    EXPECT_THAT(run({"stats", "--by", "device", "--watch", "0.01", "--count", "1"}).out,
+                StartsWith("DEVICE      QUEUES "));
+
     const auto watched = run({"stats", "--watch", "0.05", "--count", "3"});
     EXPECT_EQ(watched.status, 0) << watched.err;
     // The made-up service is always one second and 50 turns further.
@@ -211,6 +216,7 @@ TEST_F(SidecoreCommand, WrongUseIsStatusTwo) {
     expect_usage_error({"set", "policy=rate", "--device", "disk0", "--queue", "x"}, "x");
     expect_usage_error({"set", "weight=1", "--worker", "io0", "--device", "disk0"}, "--device");
     expect_usage_error({"set", "weight=1", "--worker", "io0"}, "\"weight=1\" is no setting");
+    expect_usage_error({"stats", "--by", "colour"}, "--by");
     expect_usage_error({"why"}, "DEVICE");
     expect_usage_error({"why", "disk0/x"}, "\"disk0/x\" is no queue");
     expect_usage_error({"worker"}, "subcommand");

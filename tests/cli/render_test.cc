@@ -52,6 +52,7 @@ TEST(Render, ShowsADevice) {
     const std::string text = render_device(device);
     EXPECT_THAT(text, StartsWith("name        disk0\n"
                                  "type        blk\n"
+                                 "vm          web1\n"
                                  "state       running\n"
                                  "socket      /run/sidecore/disk0.sock (listen), 1 session so far\n"
                                  "last error  it sent nonsense\n"
@@ -96,8 +97,8 @@ TEST(Render, ShowsReasons) {
 
 TEST(Render, ShowsCounters) {
     const std::string text = render_counters(FakeService::make_device("disk0", 2));
-    EXPECT_THAT(text, HasSubstr("COUNTER         QUEUE 0  QUEUE 1\n"));
-    EXPECT_THAT(text, HasSubstr("completions        1010     1011\n"));
+    EXPECT_THAT(text, HasSubstr("COUNTER          QUEUE 0   QUEUE 1\n"));
+    EXPECT_THAT(text, HasSubstr("completions         1010      1011\n"));
 }
 
 TEST(Render, ShowsDaemonAndWorkers) {
@@ -124,13 +125,19 @@ TEST(Render, ShowsDaemonAndWorkers) {
 TEST(Render, ShowsTotals) {
     FakeService service;
     const control::Statistics statistics = service.statistics(std::nullopt).value();
-    EXPECT_EQ(render_totals(statistics),
+    EXPECT_EQ(render_totals(statistics, By::queue),
               "DEVICE  QUEUE  MODE      REQUESTS    BYTES  KICKS  KICKS SAVED  EMPTY POLLS  HOLDS  TO POLLED  "
               "TO NOTIFIED\n"
               "disk0       0  polled        1010  4136960     10          950            0      0          0  "
               "          0\n"
               "disk0       1  notified      1010  4136960     10          900            0      0          0  "
               "          0\n"
+              "\n"
+              "DEVICE  QUEUE  TIME      50 %   90 %   99 %  99.9 %    MAX\n"
+              "disk0       0  waiting   1 us   1 us   2 us    2 us   2 us\n"
+              "disk0       0  service  10 us  10 us  10 us   50 us  50 us\n"
+              "disk0       1  waiting   1 us   1 us   2 us    2 us   2 us\n"
+              "disk0       1  service  10 us  10 us  10 us   50 us  50 us\n"
               "\n"
               "WORKER  CPU  QUEUES  POLLED  CPU TIME  PASSES  SLEEPS\n"
               "io0       3       2       1     1.5 s    1000      10\n");
@@ -145,15 +152,71 @@ TEST(Render, ShowsRatesPerSecond) {
     queue.counters = {{"poll_requests", 3000}, {"notif_requests", 10}, {"poll_bytes", 4'096'000 + (8U << 20U)},
                       {"notif_bytes", 40'960}, {"kicks", 30},          {"poll_kicks", 950},
                       {"poll_empty", 400},     {"to_polled", 1}};
+    queue.wait_times = {{{1'000, 90}, {2'000, 10}, {3'000, 8}}};
     after.workers[0].cpu_time_ns += 1'000'000'000;
     after.workers[0].counters = {{"loops", 3000}, {"switches", 12}};
-    EXPECT_EQ(render_rates(before, after),
+    EXPECT_EQ(render_rates(before, after, By::queue),
               "DEVICE  QUEUE  MODE      REQUESTS/S  MIB/S  KICKS/S  KICKS SAVED/S  EMPTY POLLS/S  MODE CHANGES/S\n"
               "disk0       0  polled          1000    4.0       10              0            200             0.5\n"
               "disk0       1  notified           0    0.0        0              0              0             0.0\n"
               "\n"
+              "DEVICE  QUEUE  TIME     50 %  90 %  99 %  99.9 %   MAX\n"
+              "disk0       0  waiting  3 us  3 us  3 us    3 us  3 us\n"
+              "\n"
               "WORKER  CPU  QUEUES  POLLED  CPU USED  PASSES/S  SLEEPS/S\n"
               "io0       3       2       1    50.0 %      1000         1\n");
+}
+
+TEST(Render, ShowsTotalsByVirtualMachine) {
+    control::Statistics statistics = FakeService().statistics(std::nullopt).value();
+    statistics.devices.push_back(FakeService::make_device("disk1", 1));
+    statistics.devices.push_back(FakeService::make_device("disk2", 3));
+    statistics.devices[1].vm = "";
+    EXPECT_THAT(
+        render_totals(statistics, By::vm),
+        StartsWith("VM          QUEUES  REQUESTS     BYTES  KICKS  CALLS     CPU  SERVING  POLLING  WAKING  "
+                   "WAIT 50 %  99 %  SERVICE 50 %   99 %\n"
+                   "web1             5      5050  20684800     50    200  300 ms   150 ms   100 ms   50 ms       "
+                   "1 us  2 us         10 us  10 us\n"
+                   "-                1      1010   4136960     10     40   60 ms    30 ms    20 ms   10 ms       "
+                   "1 us  2 us         10 us  10 us\n"
+                   "(no queue)                 0         0      0      0    5 ms     0 ns     0 ns    0 ns          "
+                   "-     -             -      -\n"
+                   "(all)            6      6060  24821760     60    240  365 ms   180 ms   120 ms   60 ms       "
+                   "1 us  2 us         10 us  10 us\n"
+                   "\nWORKER "));
+    EXPECT_THAT(render_totals(statistics, By::device), HasSubstr("\ndisk2            3      3030 "));
+}
+
+TEST(Render, ShowsRatesByDeviceBusiestFirst) {
+    FakeService service;
+    control::Statistics before = service.statistics(std::nullopt).value();
+    before.devices.push_back(FakeService::make_device("disk1", 1));
+    control::Statistics after = before;
+    after.time_ns += 2'000'000'000;
+    const auto advance = [](control::QueueInfo& queue, std::string_view name, std::uint64_t by) {
+        for (auto& [counter, value] : queue.counters) {
+            value += counter == name ? by : 0;
+        }
+    };
+    advance(after.devices[0].queues[1], "cpu_serving_ns", 200'000'000);
+    advance(after.devices[1].queues[0], "cpu_polling_ns", 1'000'000'000);
+    advance(after.devices[1].queues[0], "poll_requests", 5'000);
+    for (auto& [counter, value] : after.workers[0].counters) {
+        value += counter == "cpu_other_ns" ? 100'000'000 : 0;
+    }
+    EXPECT_THAT(
+        render_rates(before, after, By::device),
+        StartsWith("DEVICE      QUEUES  REQUESTS/S  MIB/S  KICKS/S  CALLS/S     CPU  SERVING  POLLING  WAKING  "
+                   "WAIT 50 %  99 %  SERVICE 50 %  99 %\n"
+                   "disk1            1        2500    0.0        0        0  50.0 %    0.0 %   50.0 %   0.0 %          "
+                   "-     -             -     -\n"
+                   "disk0            2           0    0.0        0        0  10.0 %   10.0 %    0.0 %   0.0 %          "
+                   "-     -             -     -\n"
+                   "(no queue)                   0    0.0        0        0   5.0 %    0.0 %    0.0 %   0.0 %          "
+                   "-     -             -     -\n"
+                   "(all)            3        2500    0.0        0        0  65.0 %   10.0 %   50.0 %   0.0 %          "
+                   "-     -             -     -\n"));
 }
 
 TEST(Render, RatesOfWhatIsNewCountFromZero) {
@@ -163,14 +226,14 @@ TEST(Render, RatesOfWhatIsNewCountFromZero) {
     after.time_ns += 1'000'000'000;
     before.devices.clear();
     before.workers.clear();
-    EXPECT_THAT(render_rates(before, after), HasSubstr("disk0       0  polled          1010  "));
+    EXPECT_THAT(render_rates(before, after, By::queue), HasSubstr("disk0       0  polled          1010  "));
     // A device that was removed and added again has counters that are lower than before.
     before = after;
     after.time_ns += 1'000'000'000;
     after.devices[0].queues[0].counters = {{"poll_requests", 7}};
-    EXPECT_THAT(render_rates(before, after), HasSubstr("disk0       0  polled             7  "));
+    EXPECT_THAT(render_rates(before, after, By::queue), HasSubstr("disk0       0  polled             7  "));
     before.time_ns = after.time_ns;
-    EXPECT_THAT(render_rates(before, after), Not(HasSubstr("inf")));
+    EXPECT_THAT(render_rates(before, after, By::queue), Not(HasSubstr("inf")));
 }
 
 }  // namespace

@@ -101,6 +101,7 @@ TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     arguments.threads = 4;
     arguments.read_only = true;
     arguments.serial = "S";
+    arguments.vm = "web1";
     arguments.queues = 4;
     arguments.worker = "io0";
     arguments.socket_permissions = "0660";
@@ -120,6 +121,7 @@ TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     expected.queues = 4;
     expected.read_only = true;
     expected.serial = "S";
+    expected.vm = "web1";
     expected.worker = "io0";
     expected.settings[control::Setting::turn_requests] = 8U;
     expected.storage = {

@@ -50,6 +50,7 @@ TEST(DeviceSpec, RoundTripsInFull) {
     spec.read_only = true;
     spec.serial = "serial of 20 letters";
     spec.worker = "io0";
+    spec.vm = "web1";
     spec.storage = {StorageKind::file, "/dev/vg/disk1", 0, true, FileEngine::threads, 8};
     spec.settings = {{Setting::kind, "rate"}, {Setting::poll_start_rate, 8U}, {Setting::poll_stop_idle, 1'000'000'000U},
                      {Setting::weight, 200U}, {Setting::latency_class, true}, {Setting::call_max_delay, 20'000U}};
@@ -89,6 +90,7 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
     const auto expect = [](std::string_view key, std::string_view value, std::string_view error) {
         EXPECT_EQ(error_of(device_with(key, value)), error);
     };
+    EXPECT_THAT(error_of(device_with("vm", "\"a b\"")), HasSubstr("vm: vm has to be 1 to 64 letters"));
     expect("type", "\"gpu\"", "type: type cannot be \"gpu\"; allowed are \"blk\"");
     expect("socket", "\"d.sock\"", "socket: socket has to be an absolute path");
     expect("socket", "\"/" + std::string(107, 'x') + '"', "socket: socket is longer than 107 bytes");
@@ -113,7 +115,7 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
     expect("policy", "\"rate\"", "policy: policy is a table, not a string");
     expect("colour", "1",
            "colour: unknown key \"colour\"; device can have calls, mode, name, policy, queue, queues, read_only, "
-           "retry_interval, schedule, serial, socket, socket_group, socket_permissions, storage, type, worker");
+           "retry_interval, schedule, serial, socket, socket_group, socket_permissions, storage, type, vm, worker");
 }
 
 TEST(DeviceSpec, RefusesImpossibleStorage) {

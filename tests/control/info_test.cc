@@ -46,10 +46,14 @@ DeviceInfo example_device() {
     queue.armed = true;
     queue.broken = true;
     queue.settings = example_settings();
+    queue.wait_times = {{{100, 5}, {max_value, 1}}};
+    queue.service_times = {{{2000, 7}}};
     queue.counters = {{"poll_kicks", max_value}, {"kicks", 0}};
     DeviceInfo device;
     device.name = "disk0";
     device.type = "blk";
+    device.vm = "web1";
+    device.cpu = {1, 2, 3};
     device.state = "running";
     device.socket = "/run/d\xc3\xa4";
     device.socket_mode = "listen";
@@ -97,7 +101,8 @@ TEST(Info, WorkersRoundTrip) {
 }
 
 TEST(Info, StatisticsAndDaemonRoundTrip) {
-    const Statistics statistics{123'456, 2.594, {example_worker()}, {example_device()}};
+    const Statistics statistics{
+        123'456, 2.594, {example_worker()}, {example_device()}, {{"web1", {"disk0"}, {1, 2, 3}}}};
     EXPECT_EQ(parse_statistics(to_text(to_json(statistics))).value(), statistics);
     const DaemonInfo daemon{"0.1.0",
                             4711,
@@ -106,6 +111,24 @@ TEST(Info, StatisticsAndDaemonRoundTrip) {
                             {{{"kick", 600.5, 500, 700, "a write"}, {"wake", 1, 2, 3, "a wake-up"}},
                              {{"balanced", 5440}, {"cpu", 2440.5}}}};
     EXPECT_EQ(parse_daemon_info(to_text(to_json(daemon))).value(), daemon);
+}
+
+TEST(Info, VirtualMachinesAreSumsOfTheirDevices) {
+    std::vector<DeviceInfo> devices(4);
+    devices[0].name = "a";
+    devices[0].vm = "web";
+    devices[0].cpu = {1, 2, 3};
+    devices[1].name = "b";
+    devices[1].vm = "db";
+    devices[1].cpu = {10, 20, 30};
+    devices[2].name = "c";
+    devices[2].vm = "web";
+    devices[2].cpu = {100, 200, 300};
+    devices[3].name = "d";
+    EXPECT_EQ(vms_of(devices),
+              (std::vector<VmInfo>{{"db", {"b"}, {10, 20, 30}}, {"web", {"a", "c"}, {101, 202, 303}}}));
+    EXPECT_EQ(devices[2].cpu.total_ns(), 600U);
+    EXPECT_EQ(cpu_of({{"cpu_serving_ns", 1}, {"cpu_polling_ns", 2}, {"cpu_waking_ns", 3}}), (CpuInfo{1, 2, 3}));
 }
 
 TEST(Info, CountersKeepTheirOrderAndAreFoundByName) {

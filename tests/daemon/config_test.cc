@@ -95,6 +95,7 @@ retry_interval = "250ms"
 queues = 4
 read_only = true
 serial = "S/N 1"
+vm = "web1"
 worker = "io1"
 [device.storage]
 kind = "file"
@@ -148,6 +149,7 @@ storage = { kind = "memory", size = 4096 }
     disk0.queues = 4;
     disk0.read_only = true;
     disk0.serial = "S/N 1";
+    disk0.vm = "web1";
     disk0.worker = "io1";
     disk0.settings[control::Setting::turn_requests] = 16U;
     disk0.settings[control::Setting::call_max_requests] = 8U;

@@ -37,6 +37,7 @@ public:
         control::DeviceInfo device;
         device.name = std::move(name);
         device.type = "blk";
+        device.vm = "web1";
         device.state = "running";
         device.socket = "/run/sidecore/" + device.name + ".sock";
         device.socket_mode = "listen";
@@ -58,9 +59,21 @@ public:
             queue.listed = index == 0;
             queue.armed = index != 0;
             queue.settings = make_settings();
-            queue.counters = {{"poll_kicks", 900}, {"poll_bytes", 4'096'000},    {"poll_requests", 1000},
-                              {"notif_works", 10}, {"notif_requests", 10},       {"notif_bytes", 40'960},
-                              {"kicks", 10},       {"completions", 1010 + index}};
+            queue.counters = {{"poll_kicks", 900},
+                              {"poll_bytes", 4'096'000},
+                              {"poll_requests", 1000},
+                              {"notif_works", 10},
+                              {"notif_requests", 10},
+                              {"notif_bytes", 40'960},
+                              {"kicks", 10},
+                              {"completions", 1010 + index},
+                              {"calls", 40},
+                              {"cpu_serving_ns", 30'000'000},
+                              {"cpu_polling_ns", 20'000'000},
+                              {"cpu_waking_ns", 10'000'000}};
+            queue.wait_times = {{{1'000, 90}, {2'000, 10}}};
+            queue.service_times = {{{10'000, 99}, {50'000, 1}}};
+            device.cpu.add(control::cpu_of(queue.counters));
             device.queues.push_back(std::move(queue));
         }
         return device;
@@ -109,7 +122,9 @@ public:
                 value += counter == "poll_kicks" ? 50 * moment_ : 0;
             }
         }
-        return control::Statistics{moment_ * 1'000'000'000, 2.5, {make_worker()}, std::move(devices)};
+        control::Statistics statistics{moment_ * 1'000'000'000, 2.5, {make_worker()}, std::move(devices), {}};
+        statistics.vms = control::vms_of(statistics.devices);
+        return statistics;
     }
     Result<control::Explanation> explain(const control::QueueTarget& target) override {
         note(fmt::format("explain {}/{}", target.device, target.queue ? std::to_string(*target.queue) : "*"));
@@ -202,7 +217,7 @@ private:
         worker.polled_queues = 1;
         worker.devices = {"disk0"};
         worker.settings = daemon::built_in_worker_settings();
-        worker.counters = {{"loops", 1000}, {"switches", 10}, {"cycles", 500}};
+        worker.counters = {{"loops", 1000}, {"switches", 10}, {"cycles", 500}, {"cpu_other_ns", 5'000'000}};
         return worker;
     }
     std::vector<control::DeviceInfo> copy() const {

@@ -303,6 +303,62 @@ TEST_F(ManagerTest, ExplainsItsQueues) {
     EXPECT_EQ(manager_->explain({"none"}).error().kind, ErrorKind::not_found);
 }
 
+TEST_F(ManagerTest, LatenciesAreCountedAndCpuTimeAddsUp) {
+    start({{"io0"}, {"io1"}});
+    control::DeviceSpec first = spec("disk0", 2);
+    first.vm = "web";
+    first.queue_specs = {{0, "io0", {{Setting::kind, "always"}}}, {1, "io1", {{Setting::kind, "never"}}}};
+    add(first);
+    control::DeviceSpec second = spec("disk1");
+    second.vm = "web";
+    add(second);
+    frontend::BlkDriver drivers[] = {drive(first), drive(second)};
+    const control::Statistics before = manager_->statistics(std::nullopt).value();
+    for (unsigned i = 0; i < 200; ++i) {
+        test::expect_disk_works(drivers[0].requests(0), i % 32);
+        test::expect_disk_works(drivers[0].requests(1), i % 32);
+        test::expect_disk_works(drivers[1].requests(), i % 32);
+    }
+    const control::Statistics after = manager_->statistics(std::nullopt).value();
+
+    const control::QueueInfo& queue = after.devices.at(0).queues.at(0);
+    EXPECT_GE(queue.service_times.count(), 400U);
+    EXPECT_GT(queue.wait_times.count(), 0U);
+    EXPECT_GT(queue.service_times.quantile_ns(0.5), 0U);
+    EXPECT_LE(queue.service_times.quantile_ns(0.5), queue.service_times.quantile_ns(0.999));
+    EXPECT_LT(queue.service_times.quantile_ns(1), 20'000'000'000U);
+
+    const control::CpuInfo cpu = after.devices[0].cpu;
+    EXPECT_GT(cpu.serving_ns, 0U);
+    EXPECT_GT(cpu.polling_ns, 0U) << "queue 0 is polled always";
+    EXPECT_GT(cpu.waking_ns, 0U) << "queue 1 wakes its worker up";
+    ASSERT_EQ(after.vms.size(), 1U);
+    EXPECT_EQ(after.vms[0].name, "web");
+    EXPECT_EQ(after.vms[0].cpu.total_ns(), cpu.total_ns() + after.devices[1].cpu.total_ns());
+
+    // What queues and nobody have used is what the threads have used.
+    const auto accounted = [](const control::Statistics& statistics) {
+        std::uint64_t sum_ns = 0;
+        for (const control::DeviceInfo& device : statistics.devices) {
+            sum_ns += device.cpu.total_ns();
+        }
+        for (const control::WorkerInfo& worker : statistics.workers) {
+            sum_ns += control::counter(worker.counters, "cpu_other_ns");
+        }
+        return static_cast<double>(sum_ns);
+    };
+    const auto used = [](const control::Statistics& statistics) {
+        std::uint64_t sum_ns = 0;
+        for (const control::WorkerInfo& worker : statistics.workers) {
+            sum_ns += worker.cpu_time_ns;
+        }
+        return static_cast<double>(sum_ns);
+    };
+    const double used_ns = used(after) - used(before);
+    // Reading takes time as well, in which a polling worker goes on.
+    EXPECT_NEAR(accounted(after) - accounted(before), used_ns, used_ns * 0.01 + 2e6);
+}
+
 TEST_F(ManagerTest, AResizeReachesTheDriver) {
     start();
     const control::DeviceSpec device = spec("disk0");

@@ -78,7 +78,16 @@ TEST(Reasons, LeaveOutWhatDoesNotMatter) {
     EXPECT_THAT(reasons.text,
                 ElementsAre("It has been notified for 0 ns, on worker io1.", "Its policy is never (queue).",
                             "The queue waits for kicks: its policy is never to poll it.",
-                            "So far polling has neither avoided a kick nor cost anything."));
+                            "So far polling has avoided no kick; looks that found nothing have cost nothing."));
+}
+
+TEST(Reasons, CountOneKickAsOne) {
+    engine::QueueExplanation why = example_explanation();
+    why.kicks_avoided = 1;
+    EXPECT_THAT(text_of(reasons_for(example_queue(), why)), HasSubstr("has avoided 1 kick, which would have cost"));
+    why.kicks_avoided = 0;
+    EXPECT_THAT(text_of(reasons_for(example_queue(), why)),
+                HasSubstr("has avoided no kick; looks that found nothing have cost 1.1 ms."));
 }
 
 TEST(Reasons, NameWhatBarsPolling) {

@@ -45,7 +45,8 @@ TEST(Explain, SaysWhatTheLearnedThresholdRestsOn) {
     EXPECT_EQ(explain({.kind = PolicyKind::adaptive}, learned),
               "While its worker is awake, the queue looks on for 1.23 us after its last work, then waits for a kick: "
               "gaps lately "
-              "were 2.5 us on average and being woken costs 5.44 us; so far that cost 1.30 times the least possible.");
+              "were 2.5 us on average, and being woken costs as much as looking on for "
+              "5.44 us; so far that cost 1.30 times the least possible.");
     EXPECT_THAT(explain_spinning(learned),
                 HasSubstr("The worker looks on for 1.23 us after its last work, then sleeps: "));
 }
