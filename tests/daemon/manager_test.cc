@@ -314,9 +314,10 @@ TEST_F(ManagerTest, LatenciesAreCountedAndCpuTimeAddsUp) {
     add(second);
     frontend::BlkDriver drivers[] = {drive(first), drive(second)};
     const control::Statistics before = manager_->statistics(std::nullopt).value();
+    // Each queue its own blocks: what orders two workers here goes through the guest, where ThreadSanitizer does not look.
     for (unsigned i = 0; i < 200; ++i) {
         test::expect_disk_works(drivers[0].requests(0), i % 32);
-        test::expect_disk_works(drivers[0].requests(1), i % 32);
+        test::expect_disk_works(drivers[0].requests(1), 64 + i % 32);
         test::expect_disk_works(drivers[1].requests(), i % 32);
     }
     const control::Statistics after = manager_->statistics(std::nullopt).value();
