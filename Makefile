@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 SWITCHES ?= 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev demo test model bench lint format fuzz soak coverage install clean
+.PHONY: help setup build dev demo test model bench polling lint format fuzz soak coverage install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ model: setup ## model-check the switch protocol; tests/model/README.md
 
 bench: build ## measure; results in build/bench
 	@bench/run
+
+polling: build ## simulate: the tables and plots of docs/polling.md
+	@tools/polling-report
 
 lint: setup ## formatting, structure and clang-tidy over the whole tree
 	@tools/test --only source --only tidy

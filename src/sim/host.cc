@@ -82,6 +82,7 @@ HostOutcome run_host(const World& world, const engine::PolicySettings& policy, c
         all.waits.add(outcome.waits);
         all.serving_ns += static_cast<double>(outcome.serving_ns);
         all.worker_cpu_ns += outcome.worker_cpu_ns(world);
+        all.waits_ns += static_cast<double>(outcome.waits_ns);
         all.guest_cpu_ns += static_cast<double>(outcome.kicks) * world.costs.kick_ns;
     }
     return all;

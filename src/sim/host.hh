@@ -25,6 +25,7 @@ struct HostOutcome {
     double serving_ns = 0;
     double worker_cpu_ns = 0;  ///< of all workers, serving included
     double guest_cpu_ns = 0;   ///< of the guests, for kicks
+    double waits_ns = 0;       ///< of all requests
 };
 
 /// `workers` workers, to which the guests of `queues` are dealt in turn, until `end_ns`. They are independent of each other.

@@ -23,6 +23,9 @@ using engine::PolicySettings;
 using engine::Prefer;
 using nlohmann::ordered_json;
 
+/// What a turn takes beside its requests, on the simulated host.
+constexpr std::uint64_t host_turn_ns = 150;
+
 /// A trace, and what the clairvoyant pays for it if that does not depend on the policy.
 struct Judged {
     Trace trace;
@@ -195,7 +198,7 @@ ordered_json bound(std::size_t length) {
 }
 
 /// What other habits of the worker would do to `adaptive`.
-ordered_json habits(std::size_t length) {
+ordered_json habits(std::size_t length, std::uint64_t host_ns) {
     struct Habit {
         const char* name;
         World world;
@@ -206,6 +209,7 @@ ordered_json habits(std::size_t length) {
     looks_more_often.kick_check_ns = looks_more_often.policy_check_ns = 5'000;
     World lists_again = as_built;
     lists_again.lists_again_after_sleep = true;
+    const auto queues = busy_host(host_ns);
     ordered_json rows = ordered_json::array();
     for (const Habit& habit : {Habit{"as built", as_built},
                                {"looks for kicks every 5 us while awake", looks_more_often},
@@ -216,6 +220,12 @@ ordered_json habits(std::size_t length) {
             world.prefer = prefer;
             row[name] = mean_and_worst(world, settings_of("adaptive"), several_guests(world, length));
         }
+        World world = habit.world;
+        world.turn_ns = host_turn_ns;
+        const HostOutcome outcome = run_host(world, settings_of("adaptive"), queues, 8, host_ns);
+        row["host"] = {{"wait_p99_us", static_cast<double>(outcome.waits.quantile(0.99)) / 1e3},
+                       {"waiting", outcome.waits_ns / static_cast<double>(host_ns)},
+                       {"cpus", (outcome.worker_cpu_ns + outcome.guest_cpu_ns) / static_cast<double>(host_ns)}};
         rows.push_back(row);
     }
     return rows;
@@ -300,11 +310,10 @@ ordered_json changes_of_load(std::size_t length) {
     return rows;
 }
 
-ordered_json host(std::size_t host_ms) {
+ordered_json host(std::uint64_t end_ns) {
     World world;
     world.policy_check_ns = worker_policy_check_ns;
-    world.turn_ns = 150;
-    const std::uint64_t end_ns = host_ms * 1'000'000;
+    world.turn_ns = host_turn_ns;
     const double seconds = static_cast<double>(end_ns) / 1e9;
     const auto queues = busy_host(end_ns);
     ordered_json rows = ordered_json::array();
@@ -315,6 +324,7 @@ ordered_json host(std::size_t host_ms) {
             rows.push_back({{"workers", workers},
                             {"policy", policy},
                             {"requests_per_s", static_cast<double>(outcome.requests) / seconds},
+                            {"waiting", outcome.waits_ns / static_cast<double>(end_ns)},
                             {"wait_p50_us", static_cast<double>(outcome.waits.quantile(0.5)) / 1e3},
                             {"wait_p99_us", static_cast<double>(outcome.waits.quantile(0.99)) / 1e3},
                             {"worker_cpus", outcome.worker_cpu_ns / static_cast<double>(end_ns)},
@@ -330,18 +340,19 @@ ordered_json host(std::size_t host_ms) {
 }  // namespace
 
 ordered_json report(const ReportOptions& options) {
+    const std::uint64_t host_ns = options.host_ms * 1'000'000;
     return {{"prices", prices()},
             {"poisson", poisson_beside_theory(options.theory_length)},
             {"bursty", bursty_beside_theory(options.theory_length)},
             {"traces", all_traces(options.trace_length)},
             {"bound", bound(options.trace_length)},
             {"intervals", intervals(options.trace_length)},
-            {"habits", habits(options.trace_length)},
+            {"habits", habits(options.trace_length, host_ns)},
             {"wrong_costs", wrong_costs(options.trace_length)},
             {"prefer", other_preferences(options.trace_length)},
             {"stop_idle", stop_idle(options.trace_length)},
             {"changes", changes_of_load(options.theory_length)},
-            {"host", host(options.host_ms)}};
+            {"host", host(host_ns)}};
 }
 
 }  // namespace sidecore::sim

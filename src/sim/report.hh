@@ -8,7 +8,7 @@
 namespace sidecore::sim {
 
 struct ReportOptions {
-    std::size_t trace_length = 40'000;  ///< arrivals of the longer traces
+    std::size_t trace_length = 25'000;  ///< arrivals of the longer traces
     std::size_t theory_length =
         200'000;                ///< of those that are compared with theory, and of those that change their load
     std::size_t host_ms = 100;  ///< of the simulated host's life

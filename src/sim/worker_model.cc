@@ -16,6 +16,7 @@ WorkerModel::WorkerModel(const World& world, const engine::PolicySettings& polic
       check_ns_(static_cast<std::uint64_t>(std::lround(std::max(world.costs.check_ns, 1.0)))),
       arm_ns_(static_cast<std::uint64_t>(std::lround(world.costs.arm_ns))),
       patience_ns_(patience_ns),
+      yields_(engine::make_policy(policy, world.told())->persistence() == engine::Persistence::yields),
       seats_(queues.size()) {
     engine::PolicySettings settings = policy;
     settings.prefer = world.prefer;
@@ -25,8 +26,6 @@ WorkerModel::WorkerModel(const World& world, const engine::PolicySettings& polic
         left_ += seat.trace->arrivals.size();
         schedule(seat);
         seat.policy = engine::make_policy(settings, world_.told());
-        seat.yields = seat.policy->persistence() == engine::Persistence::yields;
-        asks_spin_rule_ |= seat.yields;
         list(seat);
         decide(seat, seat.policy->start(now_, seat.mode));
     }
@@ -234,7 +233,7 @@ bool WorkerModel::arm(Seat& seat) {
 }
 
 void WorkerModel::found_work() {
-    if (std::exchange(in_gap_, false) && asks_spin_rule_) {
+    if (std::exchange(in_gap_, false) && yields_) {
         spin_rule_.end(std::exchange(found_after_sleep_, false) ? sleep_arrival_ : pass_start_);
     }
     passes_ = 0;
@@ -253,7 +252,6 @@ void WorkerModel::list(Seat& seat) {
     }
     seat.listed = true;
     ++listed_;
-    spin_terms_stale_ = true;
     if (!seat.in_pass) {
         seat.in_pass = true;
         seat.place = pass_.size();
@@ -267,7 +265,6 @@ void WorkerModel::list(Seat& seat) {
 void WorkerModel::unlist(Seat& seat) {
     if (std::exchange(seat.listed, false)) {
         --listed_;
-        spin_terms_stale_ = true;
         pass_is_stale_ = true;
         update_ready(seat);
     }
@@ -286,7 +283,6 @@ void WorkerModel::set_mode(Seat& seat, Mode mode) {
         return;
     }
     seat.mode = mode;
-    spin_terms_stale_ = true;
     if (mode == Mode::polled) {
         list(seat);
     }

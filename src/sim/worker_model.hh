@@ -16,9 +16,10 @@
 
 namespace sidecore::sim {
 
-/// One worker and its queues in virtual time, by the rules of engine::Worker: passes over the listed queues, turns, arming with a
-/// second look, kicks that an awake worker sees only now and then, the spin rule, sleep. Policies and spin rule are the
-/// engine's own. Left out are what no policy decides: budgets, neighbours, weights, moderation of calls, moves.
+/// One worker and its queues, all under one policy, in virtual time, by the rules of engine::Worker: passes over the listed
+/// queues, turns, arming with a second look, kicks that an awake worker sees only now and then, the spin rule, sleep. Policies and
+/// spin rule are the engine's own. Left out are what no policy decides: budgets, neighbours, weights, moderation of calls, moves.
+/// docs/polling.md says in what it differs.
 ///
 /// Time goes from event to event, so it costs nothing to simulate that nothing happens. The same input always gives the
 /// same output, to the last bit.
@@ -63,7 +64,6 @@ private:
         bool blocked = false;           // as many requests are under way as the guest ever has
 
         // The worker's side
-        bool yields = false;
         bool listed = false;
         bool in_pass = false;
         std::unique_ptr<engine::Policy> policy;
@@ -130,6 +130,7 @@ private:
     const std::uint64_t check_ns_;
     const std::uint64_t arm_ns_;
     const std::uint64_t patience_ns_;
+    const bool yields_;  // the policy leaves it to the spin rule when the worker sleeps
     std::vector<Seat> seats_;
     std::vector<Event> events_;  // a heap: each guest's next arrival, if it is not blocked
     std::size_t left_ = 0;       // requests and completions that are not done yet
@@ -159,9 +160,6 @@ private:
     std::uint64_t sleep_arrival_ = 0;
     std::uint64_t spin_until_ = 0;
     engine::SpinRule spin_rule_;
-    bool asks_spin_rule_ = false;  // a queue's policy leaves it to the rule; else it does not matter what the rule says
-    bool spin_terms_stale_ = true;
-    bool all_yield_ = true;
 
     Outcome outcome_;
 };

@@ -22,6 +22,18 @@ std::uint64_t in_periods(std::uint64_t interval, std::uint64_t period) {
     return std::max<std::uint64_t>((interval + period - 1) / period, 1) * period;
 }
 
+/// What is left of an old mean after so many new values.
+double seven_eighths_to_the(std::uint64_t exponent) {
+    double result = 1;
+    double power = 0.875;
+    while (exponent != 0 && result > 1e-9) {
+        result *= (exponent & 1U) != 0 ? power : 1;
+        power *= power;
+        exponent >>= 1U;
+    }
+    return result;
+}
+
 }  // namespace
 
 /// A pass found nothing, but queues are listed. The passes that follow are all alike until something happens: an arrival, or a reading of the
@@ -86,9 +98,7 @@ std::uint64_t WorkerModel::next_reading_that_matters(std::uint64_t first, std::u
 void WorkerModel::skip_readings(std::uint64_t first, std::uint64_t period, std::uint64_t count) {
     clock_ = first + (count - 1) * period;
     const auto pass = static_cast<double>(pass_time_ns());
-    for (std::uint64_t i = 0; i < count && pass_lately_ns_ != pass; ++i) {
-        pass_lately_ns_ = i < 200 ? pass_lately_ns_ + (pass - pass_lately_ns_) / 8 : pass;
-    }
+    pass_lately_ns_ = pass + (pass_lately_ns_ - pass) * seven_eighths_to_the(count);
     const std::uint64_t checks = at_or_after(first, period, next_policy_check_);
     if (checks > clock_) {
         return;
@@ -105,25 +115,17 @@ void WorkerModel::skip_readings(std::uint64_t first, std::uint64_t period, std::
     }
 }
 
+/// Where policies say themselves until when they poll, it does not matter what the spin rule says.
 void WorkerModel::begin_gap() {
-    if (std::exchange(spin_terms_stale_, false)) {
-        all_yield_ = std::all_of(pass_.begin(), pass_.end(), [](const Seat* seat) {
-            return !seat->listed || seat->mode != Mode::polled || seat->yields;
-        });
-    }
     in_gap_ = true;
     found_after_sleep_ = false;
-    spin_until_ = forever_ns;
-    if (asks_spin_rule_) {
-        const std::uint64_t until = spin_rule_.begin(clock_, world_.told().sleep_price_ns(world_.prefer));
-        spin_until_ = all_yield_ ? until : forever_ns;
-    }
+    spin_until_ = yields_ ? spin_rule_.begin(clock_, world_.told().sleep_price_ns(world_.prefer)) : forever_ns;
 }
 
-/// Arms the queues that leave it to the spin rule whether the worker sleeps.
+/// The spin rule's time is over: all queues are armed.
 void WorkerModel::rest() {
     for (Seat* const seat : pass_) {
-        if (seat->listed && seat->mode == Mode::polled && seat->yields) {
+        if (seat->listed && seat->mode == Mode::polled) {
             seat->policy->on_sleep(now_);
             yielded_.push_back(seat);
             set_mode(*seat, Mode::notified);

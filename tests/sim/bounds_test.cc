@@ -72,7 +72,7 @@ TEST(Bounds, TheAdversaryIsOne) {
 TEST(Bounds, OnStationaryGapsAdaptiveIsWithinFivePercentOfTheBestFixedThreshold) {
     const World world;
     int compared = 0;
-    for (const Trace& trace : traces_of_gaps(world.sleep_price_ns(), 4 * length)) {
+    for (const Trace& trace : traces_of_gaps(world.sleep_price_ns(), 3 * length)) {
         if (trace.stationary) {
             const double least = least_cost_ns(world, trace.queues);
             const double best = best_fixed_threshold(world, trace, least).result.cost_ns;

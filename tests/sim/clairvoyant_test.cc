@@ -103,8 +103,9 @@ TEST(Clairvoyant, NobodyPaysLess) {
                 EXPECT_GE(run(here, contestant.policy, trace, least).ratio(), 0.9999)
                     << contestant.name << " on " << trace.name;
             }
-            if (!has_adversary(trace)) {
-                EXPECT_GE(best_fixed_threshold(here, trace, least).result.ratio(), 0.9999) << trace.name;
+            for (const double prices : {0.03, 0.3, 0.6, 3.0}) {
+                const auto policy = polling_for(prices * here.sleep_price_ns());
+                EXPECT_GE(run(here, policy, trace, least).ratio(), 0.9999) << prices << " B on " << trace.name;
             }
         }
     }

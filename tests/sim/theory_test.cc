@@ -15,7 +15,7 @@ namespace sidecore::sim {
 namespace {
 
 constexpr double infinite = std::numeric_limits<double>::infinity();
-constexpr std::size_t length = 60'000;
+constexpr std::size_t length = 30'000;
 
 struct Poisson {
     double a;
