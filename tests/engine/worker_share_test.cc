@@ -104,18 +104,17 @@ TEST_F(WorkerShare, ADeepQueueDoesNotHoldTheOthersUpForLongerThanItsTurn) {
     std::vector<std::uint64_t> seen;  // how far the deep one was at each turn of the other
     worker->execute([&] {
         keep_busy(deep.queue, 20'000);
-        deep.queue.add(1'000);
+        deep.queue.add(1'000'000);
         shallow.queue.on_turn = [&] { seen.push_back(deep.queue.served()); };
         shallow.queue.on_request = [&shallow] { shallow.queue.add(); };
         shallow.queue.add();
     });
-    ASSERT_TRUE(eventually([&] { return deep.queue.served() > 200; }));
+    ASSERT_TRUE(eventually([&] { return shallow.queue.turns() > 200; }));
     worker->execute([&] { shallow.queue.on_turn = nullptr; });
     std::vector<std::uint64_t> between;
     for (std::size_t i = 8; i < seen.size(); ++i) {  // it has to see first what a request takes
         between.push_back(seen[i] - seen[i - 1]);
     }
-    ASSERT_GE(between.size(), 20U);
     std::ranges::sort(between);
     EXPECT_GE(between.back(), 1U);
     // 50 µs of 20 µs each, and what is begun is finished. A turn in which another thread took the CPU away is charged for that
