@@ -39,6 +39,7 @@ struct Worker::Seat {
     bool broken = false;              // gets no more turns
     bool reaping = false;             // is in reaping_
     bool kicked = false;              // listed because of a kick
+    bool left_over = false;           // its last turn ended with work left
     bool owing = false;               // is in owing_
     bool touched = false;             // is in touched_
     bool unwatchable = false;         // the kernel would not watch its descriptors: only polling is left

@@ -83,7 +83,8 @@ bool Worker::serve_pass() {
         const auto place = std::find(pass_.begin(), pass_.end(), std::exchange(next_first_, nullptr));
         std::rotate(pass_.begin(), place, place == pass_.end() ? place : place + 1);
     }
-    std::uint64_t least = UINT64_MAX;                 // of those with work
+    std::uint64_t least = UINT64_MAX;                 // of those with work left
+    std::uint64_t most = 0;                           // of those that had a turn
     for (std::size_t i = 0; i < pass_.size(); ++i) {  // a turn may list further seats
         Seat& seat = *pass_[i];
         if (!seat.listed || seat.latency_class()) {
@@ -100,14 +101,16 @@ bool Worker::serve_pass() {
             continue;
         }
         found |= turn(seat);
-        least = std::min(least, seat.virtual_time);
+        most = std::max(most, seat.virtual_time);
+        if (seat.left_over) {
+            least = std::min(least, seat.virtual_time);
+        }
         if (!latency_.empty()) {
             found |= serve_latency_class();
         }
     }
-    if (least != UINT64_MAX) {
-        virtual_time_ = std::max(virtual_time_, least);
-    }
+    // A queue that its turn has emptied wants nothing more now, so nobody waits for it to catch up.
+    virtual_time_ = std::max(virtual_time_, least != UINT64_MAX ? least : most);
     if (pass_is_stale_) {
         pass_is_stale_ = false;
         std::erase_if(pass_, [](Seat* seat) {
@@ -333,6 +336,7 @@ void Worker::sleep() {
     if (!look_for_events(-1)) {
         statistics_.noqueue_works.add(1);
     }
+    next_kick_check_ = now_ + to_cycles(awake_kick_check_ns);  // that was one
     passes_ = 0;
     idle_since_ = pass_start_ = now_;
 }

@@ -38,6 +38,7 @@ bool Worker::turn(Seat& seat) {
                                            .pass_ns = pass_cycles_ * ns_per_cycle_}));
     }
     seat.kicked = false;
+    seat.left_over = turn.end == TurnEnd::budget;
     seat.last_turn_end = now_;
     if (!seat.reaping && seat.queue->in_flight() != 0) {
         start_reaping(seat);
@@ -221,7 +222,9 @@ bool Worker::arm(Seat& seat) {
         return true;
     }
     seat.armed = true;
-    ++armed_;
+    if (armed_++ == 0) {  // the next look for kicks may have been put off, as nobody was to kick
+        next_kick_check_ = std::min(next_kick_check_, now_ + to_cycles(awake_kick_check_ns));
+    }
     seat.statistics->armed.store(true, std::memory_order_relaxed);
     statistics_.enabled_interrupts.add(1);
     unlist(seat);

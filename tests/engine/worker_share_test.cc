@@ -122,6 +122,25 @@ TEST_F(WorkerShare, ADeepQueueDoesNotHoldTheOthersUpForLongerThanItsTurn) {
     EXPECT_LE(between[between.size() * 9 / 10], 4U);
 }
 
+TEST_F(WorkerShare, QueuesThatAreEmptiedInEachPassDoNotHoldABusyOneUp) {
+    auto& busy = attach(polled());
+    auto& one = attach(polled());
+    auto& other = attach(polled());
+    worker->execute([&] {
+        keep_busy(busy.queue, 20'000);
+        busy.queue.add(1'000'000);
+        // Each has a request in every pass, and none left after its turn.
+        one.queue.on_turn = [&] { other.queue.add(); };
+        other.queue.on_turn = [&] { one.queue.add(); };
+        one.queue.add();
+    });
+    ASSERT_TRUE(eventually([&] { return busy.queue.turns() > 200; }));
+    worker->execute([&] { one.queue.on_turn = other.queue.on_turn = nullptr; });
+    // A pass has a turn of each. Were the busy one to wait until these have had as much time as it, they would have had some hundred.
+    EXPECT_LT(one.queue.turns(), 10 * busy.queue.turns());
+    EXPECT_GT(one.queue.turns(), busy.queue.turns() / 10);
+}
+
 TEST_F(WorkerShare, TheLatencyClassGoesFirstAndBetween) {
     auto settings = polled();
     settings.schedule.latency_class = true;
