@@ -86,6 +86,7 @@ private:
     Result<void> start_worker(const control::WorkerSpec& spec);
     Result<void> end_worker(const engine::Worker& worker);
     Result<void> add_automatic_worker(const std::string& reason);
+    Result<void> place(std::uint64_t queue_id, std::uint32_t to_id, std::string_view reason);
     Result<ServedDevice*> find_device(std::string_view name);
     Result<ServedWorker*> find_worker(std::string_view name);
     engine::Worker& least_loaded_worker(const engine::Worker* except = nullptr);

@@ -21,10 +21,11 @@ engine::PlacementView Manager::measure() {
     const std::uint64_t now = monotonic_ns();
     const double elapsed_ns = static_cast<double>(std::max<std::uint64_t>(now - std::exchange(measured_ns_, now), 1));
     for (const auto& device : devices_) {
+        const std::vector<ServedDevice::Work> works = device->work_since_last();
         for (std::uint16_t queue = 0; queue < device->queues(); ++queue) {
             const auto here = std::ranges::find_if(
                 workers_, [&](const ServedWorker& worker) { return worker.engine.get() == device->workers()[queue]; });
-            const ServedDevice::Work work = device->work_since_last(queue);
+            const ServedDevice::Work& work = works.at(queue);
             view.queues.push_back({device->id() << 16U | queue, here->id, static_cast<double>(work.cpu_ns) / elapsed_ns,
                                    device->may_be_moved(queue)});
             view.completions_per_s += static_cast<double>(work.completions) * 1e9 / elapsed_ns;
@@ -35,32 +36,37 @@ engine::PlacementView Manager::measure() {
 
 Result<void> Manager::carry_out(const engine::PlacementStep& step) {
     const std::lock_guard lock(mutex_);
-    const auto worker_with = [this](std::uint32_t id) { return std::ranges::find(workers_, id, &ServedWorker::id); };
-    const auto gone = [] { return failure(ErrorKind::not_found, "the worker or the device is gone meanwhile"); };
     switch (step.kind) {
         case engine::PlacementStep::Kind::add:
             return add_automatic_worker(step.reason);
-        case engine::PlacementStep::Kind::remove: {
-            const auto worker = worker_with(step.from);
-            if (worker == workers_.end() || workers_.size() == 1) {
-                return gone();
-            }
-            const std::string name = worker->engine->name();
-            SIDECORE_TRY(end_worker(*worker->engine));
-            spdlog::info("placement: worker {} removed: {}", name, step.reason);
-            return {};
-        }
         case engine::PlacementStep::Kind::move:
+            return place(step.queue, step.to, step.reason);
+        case engine::PlacementStep::Kind::remove:
             break;
     }
-    const auto device = std::ranges::find(devices_, step.queue >> 16U, [](const auto& each) { return each->id(); });
-    const auto to = worker_with(step.to);
-    if (device == devices_.end() || to == workers_.end()) {
-        return gone();
+    const auto worker = std::ranges::find(workers_, step.from, &ServedWorker::id);
+    if (worker == workers_.end() || workers_.size() == 1) {
+        return failure(ErrorKind::not_found, "the worker is gone meanwhile");
     }
-    const auto queue = static_cast<std::uint16_t>(step.queue);
+    const std::string name = worker->engine->name();
+    for (const auto& [queue, to] : step.moves) {
+        SIDECORE_TRY(place(queue, to, fmt::format("{} is not needed", name)));
+    }
+    SIDECORE_TRY(end_worker(*worker->engine));
+    spdlog::info("placement: worker {} removed: {}", name, step.reason);
+    return {};
+}
+
+/// Moves a queue of the view.
+Result<void> Manager::place(std::uint64_t queue_id, std::uint32_t to_id, std::string_view reason) {
+    const auto device = std::ranges::find(devices_, queue_id >> 16U, [](const auto& each) { return each->id(); });
+    const auto to = std::ranges::find(workers_, to_id, &ServedWorker::id);
+    if (device == devices_.end() || to == workers_.end()) {
+        return failure(ErrorKind::not_found, "the worker or the device is gone meanwhile");
+    }
+    const auto queue = static_cast<std::uint16_t>(queue_id);
     SIDECORE_TRY((*device)->move(queue, *to->engine));
-    spdlog::info("placement: {} queue {} moved to {}: {}", (*device)->name(), queue, to->engine->name(), step.reason);
+    spdlog::info("placement: {} queue {} is on {} now: {}", (*device)->name(), queue, to->engine->name(), reason);
     return {};
 }
 

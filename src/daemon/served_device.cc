@@ -271,11 +271,14 @@ Result<void> ServedDevice::move(std::uint16_t queue, engine::Worker& to) {
     return {};
 }
 
-ServedDevice::Work ServedDevice::work_since_last(std::uint16_t queue) {
-    const engine::QueueSnapshot counters = endpoint_->info().queues.at(queue).counters;
-    const Work now{counters.cpu_serving_ns + counters.cpu_waking_ns, counters.completions};
-    const Work before = std::exchange(counted_.at(queue), now);
-    return {now.cpu_ns - before.cpu_ns, now.completions - before.completions};
+std::vector<ServedDevice::Work> ServedDevice::work_since_last() {
+    std::vector<Work> works;
+    for (const endpoint::QueueInfo& queue : endpoint_->info().queues) {
+        const Work now{queue.counters.cpu_serving_ns + queue.counters.cpu_waking_ns, queue.counters.completions};
+        const Work before = std::exchange(counted_.at(works.size()), now);
+        works.push_back({now.cpu_ns - before.cpu_ns, now.completions - before.completions});
+    }
+    return works;
 }
 
 Result<void> ServedDevice::settle(const engine::Worker& worker) {

@@ -73,12 +73,12 @@ public:
     bool may_be_moved(std::uint16_t queue) const { return movable_.at(queue); }
     void keep(std::uint16_t queue) { movable_.at(queue) = false; }
 
-    /// What workers have done for a queue since the last time this was asked.
+    /// What workers have done for each queue since the last time this was asked.
     struct Work {
         std::uint64_t cpu_ns = 0;  ///< serving it, and waking up for it
         std::uint64_t completions = 0;
     };
-    Work work_since_last(std::uint16_t queue);
+    std::vector<Work> work_since_last();
 
     /// 0: takes over the length that the file has now. The driver is told.
     Result<void> resize(std::uint64_t size_bytes);

@@ -2,6 +2,7 @@
 #include "engine/placement.hh"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -49,24 +50,34 @@ public:
     double at(std::size_t place) const { return loads_[place]; }
     std::size_t queues_at(std::size_t place) const { return queues_[place]; }
 
-    /// The most that any of the others would have to do with the queues of `removed`; above 1: they do not fit.
-    double most_without(std::size_t removed) const {
-        std::vector<double> others = loads_;
-        std::vector<double> homeless;
+    struct Spread {
+        std::vector<PlacementStep::Move> moves;
+        double most = 0;  ///< that any of the others has to do then
+    };
+
+    /// The queues of `removed` on the other workers, of which there is at least one; nullopt if one of them has to stay.
+    std::optional<Spread> spread(std::size_t removed) const {
+        std::vector<double> loads = loads_;
+        loads[removed] = std::numeric_limits<double>::infinity();  // the least busy is another
+        std::vector<PlacementView::Queue> homeless;
         for (const PlacementView::Queue& queue : view_.queues) {
             if (place_of(queue.worker) == removed) {
                 if (!queue.movable) {
-                    return 2;
+                    return std::nullopt;
                 }
-                homeless.push_back(queue.load);
+                homeless.push_back(queue);
             }
         }
-        others.erase(others.begin() + static_cast<std::ptrdiff_t>(removed));
-        std::ranges::sort(homeless, std::ranges::greater());
-        for (const double load : homeless) {
-            *std::ranges::min_element(others) += load;
+        std::ranges::stable_sort(homeless, std::ranges::greater(), &PlacementView::Queue::load);
+        Spread result;
+        for (const PlacementView::Queue& queue : homeless) {
+            const auto least = std::ranges::min_element(loads);
+            *least += queue.load;
+            result.moves.push_back({queue.id, view_.workers[static_cast<std::size_t>(least - loads.begin())].id});
         }
-        return *std::ranges::max_element(others);
+        loads[removed] = 0;
+        result.most = *std::ranges::max_element(loads);
+        return result;
     }
 
 private:
@@ -204,8 +215,8 @@ std::optional<PlacementStep> Placement::save(const PlacementView& view, const Lo
             }
         }
     }
-    const double most = spare ? loads.most_without(*spare) : 2;
-    too_many_for_ = most <= settings_.fits ? too_many_for_ + 1 : 0;
+    auto spread = spare ? loads.spread(*spare) : std::nullopt;
+    too_many_for_ = spread && spread->most <= settings_.fits ? too_many_for_ + 1 : 0;
     if (too_many_for_ < settings_.patience_less) {
         return std::nullopt;
     }
@@ -214,7 +225,8 @@ std::optional<PlacementStep> Placement::save(const PlacementView& view, const Lo
         return std::nullopt;
     }
     step.reason = fmt::format("it was {} % busy, and without it no worker is more than {} %", percent(loads.at(*spare)),
-                              percent(most));
+                              percent(spread->most));
+    step.moves = std::move(spread->moves);
     return step;
 }
 

@@ -48,14 +48,20 @@ struct PlacementView {
 struct PlacementStep {
     enum class Kind : std::uint8_t {
         add,     ///< a worker
-        remove,  ///< the worker `from`, its queues spread over the others, the largest to the least busy
+        remove,  ///< the worker `from`, after `moves`
         move,    ///< the queue `queue`, `from` one worker `to` another
+    };
+    struct Move {
+        std::uint64_t queue = 0;
+        std::uint32_t to = 0;
+        friend bool operator==(const Move&, const Move&) = default;
     };
     Kind kind = Kind::add;
     std::uint64_t queue = 0;
     std::uint32_t from = 0;
     std::uint32_t to = 0;
-    std::string reason;  ///< for the log
+    std::string reason;            ///< for the log
+    std::vector<Move> moves = {};  ///< remove: its queues go to the others, the largest to the least busy
 };
 
 /// Decides, epoch after epoch, how many workers there are and which queue is on which. Pure: no clock, no I/O, so

@@ -48,6 +48,14 @@ protected:
         return frontend::BlkDriver::start(device.socket, test::small_driver(device.queues)).value();
     }
 
+    std::vector<std::string> worker_names() {
+        std::vector<std::string> names;
+        for (const control::WorkerInfo& worker : manager_->workers()) {
+            names.push_back(worker.name);
+        }
+        return names;
+    }
+
     control::QueueInfo queue(std::string_view device, std::size_t index = 0) {
         return manager_->device(device).value().queues.at(index);
     }

@@ -29,14 +29,6 @@ protected:
         manager_ = std::move(*manager);
     }
 
-    std::vector<std::string> worker_names() {
-        std::vector<std::string> names;
-        for (const control::WorkerInfo& worker : manager_->workers()) {
-            names.push_back(worker.name);
-        }
-        return names;
-    }
-
     /// The worker that is not io0.
     static std::uint32_t automatic(const PlacementView& view) {
         return std::ranges::find(view.workers, true, &PlacementView::Worker::removable)->id;
@@ -115,9 +107,10 @@ TEST_F(ManagerPlacement, AddsAndRemovesWorkersWhileQueuesAreServed) {
             {PlacementStep::Kind::move, view.queues[0].id, view.queues[0].worker, first, "a test"}));
     }
     ASSERT_EQ(queue("disk0").worker, "auto1");
-    ASSERT_TRUE(manager_->carry_out({PlacementStep::Kind::remove, 0, first, 0, "a test"}));
+    ASSERT_TRUE(manager_->carry_out(
+        {PlacementStep::Kind::remove, 0, first, 0, "a test", {{view.queues[0].id, view.workers.back().id}}}));
     EXPECT_THAT(worker_names(), ElementsAre("io0", "auto2"));
-    EXPECT_NE(queue("disk0").worker, "auto1");
+    EXPECT_EQ(queue("disk0").worker, "auto2");
     test::expect_disk_works(driver.requests(), 1);
 }
 

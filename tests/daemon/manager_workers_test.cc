@@ -27,14 +27,6 @@ using ::testing::IsEmpty;
 
 class ManagerWorkers : public ManagerTest {
 protected:
-    std::vector<std::string> worker_names() {
-        std::vector<std::string> names;
-        for (const control::WorkerInfo& worker : manager_->workers()) {
-            names.push_back(worker.name);
-        }
-        return names;
-    }
-
     void move(const control::QueueTarget& target, const std::string& worker) {
         const auto moved = manager_->move(target, {worker});
         ASSERT_TRUE(moved) << moved.error().message;

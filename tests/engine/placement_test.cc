@@ -81,12 +81,13 @@ private:
                 break;
             case Kind::remove:
                 std::erase_if(view_.workers, [&](const auto& worker) { return worker.id == step.from; });
-                for (auto& queue : view_.queues) {
-                    if (queue.worker == step.from) {
-                        EXPECT_TRUE(queue.movable);
-                        queue.worker = view_.workers.front().id;
-                    }
+                for (const auto& [queue, to] : step.moves) {
+                    EXPECT_EQ(view_.queues.at(queue).worker, step.from);
+                    EXPECT_TRUE(view_.queues.at(queue).movable);
+                    EXPECT_EQ(std::ranges::count(view_.workers, to, &PlacementView::Worker::id), 1);
+                    view_.queues.at(queue).worker = to;
                 }
+                EXPECT_EQ(std::ranges::count(view_.queues, step.from, &PlacementView::Queue::worker), 0);
                 break;
             case Kind::move:
                 EXPECT_EQ(view_.queues.at(step.queue).worker, step.from);
@@ -155,6 +156,22 @@ TEST(Placement, AfterTheLoadHasGoneTheWorkersGoButForTheLeastNumber) {
     const auto steps = world.run(500);
     EXPECT_EQ(count(steps, Kind::remove), 2U);
     EXPECT_EQ(world.workers(), 2U);
+}
+
+TEST(Placement, TheQueuesOfARemovedWorkerGoToTheLeastBusyTheLargestFirst) {
+    PlacementView view;
+    view.workers = {{0, false}, {1, false}, {2, true}};
+    view.queues = {{0, 0, 0.3, true}, {1, 1, 0.2, true}, {2, 2, 0.02, true}, {3, 2, 0.15, true}};
+    PlacementSettings settings{.workers_max = 3};
+    Placement placement(settings);
+    std::optional<PlacementStep> step;
+    for (std::uint32_t i = 0; i < settings.patience_less; ++i) {
+        step = placement.epoch(view);
+    }
+    ASSERT_TRUE(step);
+    EXPECT_EQ(step->kind, Kind::remove);
+    EXPECT_EQ(step->from, 2U);
+    EXPECT_EQ(step->moves, (std::vector<PlacementStep::Move>{{3, 1}, {2, 0}}));
 }
 
 TEST(Placement, AShortBurstChangesNothing) {
