@@ -13,6 +13,7 @@
 #include "cli/render.hh"
 #include "control/device_spec.hh"
 #include "control/info.hh"
+#include "control/reply_reader.hh"
 #include "control/version.hh"
 
 namespace sidecore::cli {
@@ -133,21 +134,13 @@ Result<void> Commands::why(const control::QueueTarget& target) {
 }
 
 Result<void> Commands::version() {
-    SIDECORE_TRY_ASSIGN(const std::string body, client_.request("GET", "/v1/version"));
-    if (json_) {
-        print_text(body);
-        return {};
-    }
-    SIDECORE_TRY_ASSIGN(const control::Value value, control::parse_json(body, "reply"));
-    control::Problems problems;
-    control::TableReader reader(value, "version", problems, control::TableReader::Unknown::ignore);
-    reader.require("version");
-    const std::string version = reader.text("version").value_or("");
-    if (!problems.empty()) {
-        return tl::unexpected(control::to_error(problems));
-    }
-    print_text(fmt::format("command {}, daemon {}\n", control::version(), version));
-    return {};
+    const auto read = [](const control::Value& value, control::Problems& problems) {
+        return control::ReplyReader(value, "version", problems).text("version");
+    };
+    const auto parse = [read](std::string_view body) { return control::parse_reply(body, read); };
+    return print(client_.request("GET", "/v1/version"), parse, [](const std::string& version) {
+        return fmt::format("command {}, daemon {}\n", control::version(), version);
+    });
 }
 
 Result<void> Commands::set(const control::Json& change, const control::SettingsTarget& target) {

@@ -191,13 +191,7 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
 }
 
 Result<DeviceSpec> parse_device_spec(std::string_view body) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
-    Problems problems;
-    DeviceSpec spec = read_device_spec(value, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return spec;
+    return parse_json_as(body, read_device_spec);
 }
 
 namespace {

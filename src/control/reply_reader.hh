@@ -112,15 +112,9 @@ inline std::string read_string(const Value& value, Problems& problems) {
 }
 
 /// What `read` makes of a reply's body.
-template <typename T>
-Result<T> parse_reply(std::string_view body, T (*read)(const Value&, Problems&)) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body, "reply"));
-    Problems problems;
-    T result = read(value, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return result;
+template <typename Read>
+auto parse_reply(std::string_view body, Read read) {
+    return parse_json_as(body, read, "reply");
 }
 
 }  // namespace sidecore::control

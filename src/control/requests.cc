@@ -16,15 +16,12 @@ constexpr std::uint64_t max_capacity_bytes = 1ULL << 62U;
 /// What `read` makes of the members of the body, a table called `what`.
 template <typename Request>
 Result<Request> parse(std::string_view body, std::string_view what, Request (*read)(TableReader&)) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
-    Problems problems;
-    TableReader reader(value, what, problems);
-    Request request = read(reader);
-    reader.finish();
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return request;
+    return parse_json_as(body, [&](const Value& value, Problems& problems) {
+        TableReader reader(value, what, problems);
+        Request request = read(reader);
+        reader.finish();
+        return request;
+    });
 }
 
 ResizeRequest read_resize(TableReader& reader) {

@@ -275,29 +275,23 @@ Settings read_settings(TableReader& reader, Level level, Problems& problems) {
 }
 
 Result<Settings> parse_settings(std::string_view body, Level level) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body, "reply"));
-    Problems problems;
-    TableReader reader(value, "settings", problems, TableReader::Unknown::ignore);
-    Settings settings = read_settings(reader, level, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return settings;
+    const auto read = [level](const Value& value, Problems& problems) {
+        TableReader reader(value, "settings", problems, TableReader::Unknown::ignore);
+        return read_settings(reader, level, problems);
+    };
+    return parse_json_as(body, read, "reply");
 }
 
 Result<SettingsChange> parse_settings_change(std::string_view body, Level level) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
-    Problems problems;
-    TableReader reader(value, "settings", problems);
-    SettingsChange change = read_all(reader, level, Null::inherits, problems);
-    reader.finish();
-    if (problems.empty() && change.set.empty() && change.inherit.empty()) {
-        problems.push_back({value.where, "nothing to change"});
-    }
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return change;
+    return parse_json_as(body, [level](const Value& value, Problems& problems) {
+        TableReader reader(value, "settings", problems);
+        SettingsChange change = read_all(reader, level, Null::inherits, problems);
+        reader.finish();
+        if (problems.empty() && change.set.empty() && change.inherit.empty()) {
+            problems.push_back({value.where, "nothing to change"});
+        }
+        return change;
+    });
 }
 
 Json to_json(const SettingsChange& change) {

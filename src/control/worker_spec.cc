@@ -24,13 +24,7 @@ WorkerSpec read_worker_spec(const Value& table, Problems& problems) {
 }
 
 Result<WorkerSpec> parse_worker_spec(std::string_view body) {
-    SIDECORE_TRY_ASSIGN(const Value value, parse_json(body));
-    Problems problems;
-    WorkerSpec worker = read_worker_spec(value, problems);
-    if (!problems.empty()) {
-        return tl::unexpected(to_error(problems));
-    }
-    return worker;
+    return parse_json_as(body, read_worker_spec);
 }
 
 }  // namespace sidecore::control
