@@ -163,6 +163,7 @@ inline take_seat_in() {
     watcher = me;
     kick_edge = kick_count;  // adding a descriptor to an epoll set reports what is there
     reaping = (in_flight != 0);
+    wish_stored = wish_for_none;  // a new ring asks for kicks
 #ifndef NO_LIST_ON_MOVE
     list()
 #endif
