@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives any vhost-user-blk back-end from one spinning core and says how fast it is and what that costs it.
 
-#include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -21,20 +18,17 @@
 #include "base/clock.hh"
 #include "base/error.hh"
 #include "frontend/blk_driver.hh"
-#include "frontend/blk_load.hh"
 #include "latency_histogram.hh"
 #include "mirror_device.hh"
 #include "ping_pong.hh"
 #include "process_usage.hh"
+#include "spinner.hh"
 
 namespace sidecore::bench {
 
 namespace {
 
 using frontend::BlkDriver;
-using frontend::BlkLoad;
-using frontend::BlkStatus;
-using frontend::BlkType;
 
 struct Options {
     std::string socket;
@@ -76,148 +70,6 @@ struct Run {
     }
 };
 
-/// Which sector comes next: xorshift, because a driver has no time for a better one.
-class RandomBlocks {
-public:
-    RandomBlocks(std::uint64_t capacity_sectors, std::uint32_t block_bytes)
-        : sectors_per_block_(block_bytes / frontend::blk_sector_bytes),
-          blocks_(std::min<std::uint64_t>(capacity_sectors / sectors_per_block_, UINT32_MAX)) {}
-
-    std::uint64_t next() noexcept {
-        step();
-        return ((state_ >> 32U) * blocks_ >> 32U) * sectors_per_block_;
-    }
-    /// True in `percent` of all cases.
-    bool chance(unsigned percent) noexcept { return percent != 0 && (state_ & 0xffffU) * 100 < percent * 0x1'0000ULL; }
-
-    /// Uniform in (0, 1].
-    double fraction() noexcept {
-        step();
-        return static_cast<double>((state_ >> 11U) + 1) * 0x1p-53;
-    }
-
-private:
-    void step() noexcept {
-        state_ ^= state_ << 13U;
-        state_ ^= state_ >> 7U;
-        state_ ^= state_ << 17U;
-    }
-    std::uint64_t state_ = 0x9e3779b97f4a7c15;
-    std::uint64_t sectors_per_block_;
-    std::uint64_t blocks_;
-};
-
-/// The spinning driver, until told to stop. Closed loop: keeps every queue at its depth. Open loop: requests arrive at a rate, at
-/// random (Poisson), and their latency counts from then, also while they wait for a slot.
-class Spinner {
-public:
-    Spinner(std::vector<BlkLoad>& loads, RandomBlocks blocks, const Options& options)
-        : loads_(loads),
-          blocks_(blocks),
-          write_percent_(options.write_percent),
-          cycles_between_(options.rate > 0 ? cycles_per_ns() * 1e9 / options.rate : 0) {
-        for (const BlkLoad& load : loads_) {
-            started_.emplace_back(load.depth());
-        }
-    }
-
-    void run_for(double seconds) {
-        const std::uint64_t end = cycles() + ns_to_cycles(static_cast<std::uint64_t>(seconds * 1e9));
-        std::uint64_t now = cycles();
-        next_arrival_ = static_cast<double>(now);
-        while (now < end) {
-            now = cycles();
-            for (std::size_t queue = 0; queue < loads_.size(); ++queue) {
-                turn(queue, now);
-            }
-        }
-    }
-
-    /// Takes back what is in flight. False: the back-end does not finish it.
-    bool finish_all() {
-        const std::uint64_t end = cycles() + ns_to_cycles(5'000'000'000);
-        for (BlkLoad& load : loads_) {
-            while (load.idle() != load.depth() && cycles() < end) {
-                load.finish(finished_);
-            }
-            if (load.idle() != load.depth()) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    void forget() {
-        operations_ = 0;
-        histogram_.clear();
-    }
-
-    std::uint64_t operations() const { return operations_; }
-    std::uint64_t errors() const { return errors_; }
-    const LatencyHistogram& histogram() const { return histogram_; }
-
-private:
-    // Prime, so that it does not fall into step with a depth; the cost of the clock is then nothing to speak of.
-    static constexpr unsigned sample_every = 13;
-
-    void turn(std::size_t queue, std::uint64_t now) {
-        BlkLoad& load = loads_[queue];
-        const std::size_t count = load.finish(finished_);
-        for (std::size_t i = 0; i < count; ++i) {
-            std::uint64_t& started = started_[queue][finished_[i].slot];
-            if (started != 0) {
-                histogram_.record(now - started);
-                started = 0;
-            }
-            errors_ += finished_[i].status != BlkStatus::ok ? 1 : 0;
-        }
-        operations_ += count;
-        if (cycles_between_ > 0) {
-            let_arrive(queue, now);
-            return;
-        }
-        while (load.idle() != 0) {
-            const std::uint16_t slot = start(load);
-            if (++since_sample_ == sample_every) {
-                since_sample_ = 0;
-                started_[queue][slot] = now;
-            }
-        }
-        load.queue().publish();
-    }
-
-    std::uint16_t start(BlkLoad& load) {
-        const std::uint64_t sector = blocks_.next();
-        return load.start(blocks_.chance(write_percent_) ? BlkType::write : BlkType::read, sector);
-    }
-
-    void let_arrive(std::size_t queue, std::uint64_t now) {
-        BlkLoad& load = loads_[queue];
-        bool any = false;
-        while (next_arrival_ <= static_cast<double>(now) && load.idle() != 0) {
-            const auto arrival = static_cast<std::uint64_t>(next_arrival_);
-            started_[queue][start(load)] = arrival;
-            next_arrival_ -= std::log(blocks_.fraction()) * cycles_between_;
-            any = true;
-        }
-        if (any) {
-            load.queue().publish();
-        }
-    }
-
-    std::vector<BlkLoad>& loads_;
-    std::vector<std::vector<std::uint64_t>> started_;  // by queue and slot, in cycles; 0: not sampled
-    RandomBlocks blocks_;
-    unsigned write_percent_;
-    double cycles_between_;    // arrivals of an open loop, in the mean; 0: closed
-    double next_arrival_ = 0;  // cycles
-    unsigned since_sample_ = 0;
-    std::uint64_t operations_ = 0;
-    std::uint64_t errors_ = 0;
-    std::array<BlkLoad::Finished, 64> finished_{};
-    LatencyHistogram histogram_;
-};
-
 /// A device to drive: the queues, and how to end.
 struct Target {
     std::span<frontend::DriverQueue> queues;
@@ -225,59 +77,48 @@ struct Target {
     std::uint64_t capacity_sectors;
 };
 
-std::uint64_t kicks_sent(std::span<const frontend::DriverQueue> queues) {
-    std::uint64_t sum = 0;
-    for (const frontend::DriverQueue& queue : queues) {
-        sum += queue.statistics().kicks_sent;
-    }
-    return sum;
-}
-
 /// Fills `run` with what `target` does at its depth.
 Result<void> drive(const Target& target, const Options& options, Run& run) {
-    std::vector<BlkLoad> loads;
+    std::vector<Stream> streams;
     for (frontend::DriverQueue& queue : target.queues) {
-        queue.suppress_calls();
-        const BlkLoad::Options load{.depth = run.depth,
-                                    .block_bytes = options.block_bytes,
-                                    .indirect = options.indirect,
-                                    .rewrite_descriptors = options.rewrite_descriptors};
-        SIDECORE_TRY_ASSIGN(BlkLoad made, BlkLoad::create(target.memory, queue, load));
-        loads.push_back(std::move(made));
+        SIDECORE_TRY_ASSIGN(Stream stream, Stream::create(target.memory, queue, target.capacity_sectors,
+                                                          {.depth = run.depth,
+                                                           .block_bytes = options.block_bytes,
+                                                           .write_percent = options.write_percent,
+                                                           .rate = options.rate,
+                                                           .indirect = options.indirect,
+                                                           .rewrite_descriptors = options.rewrite_descriptors}));
+        streams.push_back(std::move(stream));
     }
     SIDECORE_TRY(pin_this_thread(options.cpu));
-    Spinner spinner(loads, RandomBlocks(target.capacity_sectors, options.block_bytes), options);
-    spinner.run_for(options.warm_up_seconds);
-    spinner.forget();
+    spin_for(streams, options.warm_up_seconds);
 
     std::optional<ProcessUsage> usage_before;
     if (options.backend_pid != 0) {
         SIDECORE_TRY_ASSIGN(usage_before, process_usage(options.backend_pid));
     }
-    const std::uint64_t kicks_before = kicks_sent(target.queues);
+    forget(streams);
     const std::uint64_t start_ns = monotonic_ns();
-    spinner.run_for(options.seconds);
+    spin_for(streams, options.seconds);
     run.seconds = static_cast<double>(monotonic_ns() - start_ns) / 1e9;
-    run.kicks = kicks_sent(target.queues) - kicks_before;
+    LatencyHistogram latencies;
+    for (const Stream& stream : streams) {
+        run.kicks += stream.kicks();
+        run.operations += stream.operations();
+        latencies.add(stream.histogram());
+    }
     if (usage_before) {
         SIDECORE_TRY_ASSIGN(const ProcessUsage usage, process_usage(options.backend_pid));
         run.backend_cpus = static_cast<double>(usage.cpu_ns - usage_before->cpu_ns) / 1e9 / run.seconds;
         run.backend_switches_per_s =
             static_cast<double>(usage.context_switches - usage_before->context_switches) / run.seconds;
     }
-    run.operations = spinner.operations();
-    run.p50_ns = cycles_to_ns(spinner.histogram().percentile(0.50));
-    run.p99_ns = cycles_to_ns(spinner.histogram().percentile(0.99));
-    run.p999_ns = cycles_to_ns(spinner.histogram().percentile(0.999));
-    const bool finished = spinner.finish_all();
-    run.errors = spinner.errors();
-    for (const frontend::DriverQueue& queue : target.queues) {
-        if (!queue.violation().empty()) {
-            return failure(ErrorKind::protocol_violation, queue.violation());
-        }
-    }
-    if (!finished) {
-        return failure(ErrorKind::timed_out, "the back-end lost requests, or a wake-up: it does not finish them");
+    run.p50_ns = cycles_to_ns(latencies.percentile(0.50));
+    run.p99_ns = cycles_to_ns(latencies.percentile(0.99));
+    run.p999_ns = cycles_to_ns(latencies.percentile(0.999));
+    for (Stream& stream : streams) {
+        SIDECORE_TRY(stream.finish_all());
+        run.errors += stream.errors();
     }
     return {};
 }

@@ -33,6 +33,13 @@ public:
         return 0;
     }
 
+    void add(const LatencyHistogram& other) noexcept {
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            counts_[i] += other.counts_[i];
+        }
+        total_ += other.total_;
+    }
+
     void clear() noexcept {
         counts_.fill(0);
         total_ = 0;

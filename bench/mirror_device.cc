@@ -81,7 +81,7 @@ void MirrorDevice::serve_batch(std::uint16_t count) {
             static_cast<std::byte>(header.type <= 1 ? frontend::BlkStatus::ok : frontend::BlkStatus::unsupported);
         const UsedElement element{.id = std::uint32_t{requests[i].head}, .length = std::uint32_t{1}};
         const auto slot = static_cast<std::uint16_t>((next_ + i) & mask);
-        std::memcpy(ring_.used_area().host + 4U + 8U * slot, &element, sizeof element);
+        std::memcpy(ring_.used_area().host + 4 + std::size_t{8} * slot, &element, sizeof element);
     }
     next_ = static_cast<std::uint16_t>(next_ + count);
     if (event_index_) {
