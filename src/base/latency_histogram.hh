@@ -13,7 +13,7 @@ namespace sidecore {
 class LatencySnapshot {
 public:
     static constexpr unsigned sub_buckets = 4;  ///< of each power of two: a bucket is at most 25 % wide
-    static constexpr std::size_t bucket_count = 4 * 46;
+    static constexpr std::size_t bucket_count = 184;
 
     /// The bucket of `value`; the last one takes all that is larger.
     static constexpr std::size_t bucket_of(std::uint64_t value) noexcept {
@@ -21,7 +21,7 @@ public:
             return static_cast<std::size_t>(value);
         }
         const auto power = static_cast<unsigned>(std::bit_width(value)) - 1;  // at least 2
-        const std::size_t bucket = (power - 1) * sub_buckets + ((value >> (power - 2)) & (sub_buckets - 1));
+        const std::size_t bucket = std::size_t{power - 1} * sub_buckets + ((value >> (power - 2)) & (sub_buckets - 1));
         return bucket < bucket_count ? bucket : bucket_count - 1;
     }
 

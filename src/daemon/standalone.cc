@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/standalone.hh"
 
+#include <csignal>
 #include <fcntl.h>
-#include <signal.h>
 #include <string_view>
 #include <sys/socket.h>
 #include <utility>

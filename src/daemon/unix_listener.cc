@@ -17,7 +17,7 @@ Result<Fd> listen_unix(const std::string& path, std::uint32_t permissions, const
     const struct group* entry = nullptr;
     if (!group.empty()) {
         // Nothing else in the process asks for groups, so the static buffer does no harm.
-        entry = ::getgrnam(group.c_str());
+        entry = ::getgrnam(group.c_str());  // NOLINT(concurrency-mt-unsafe)
         if (entry == nullptr) {
             return failure(ErrorKind::not_found, fmt::format("{}: there is no group \"{}\"", path, group));
         }

@@ -218,7 +218,8 @@ std::uint8_t Endpoint::status() const {
 }
 
 Result<void> Endpoint::reset() {
-    for (std::uint16_t index = 0; index < queues_.size(); ++index) {
+    const auto count = static_cast<std::uint16_t>(queues_.size());
+    for (std::uint16_t index = 0; index < count; ++index) {
         SIDECORE_TRY(enable_vring(index, false));
         if (queues_[index]->served != nullptr) {
             SIDECORE_TRY(stop_vring(index));

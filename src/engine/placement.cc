@@ -2,6 +2,7 @@
 #include "engine/placement.hh"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -14,7 +15,7 @@ namespace {
 using Kind = PlacementStep::Kind;
 
 int percent(double load) {
-    return static_cast<int>(load * 100 + 0.5);
+    return static_cast<int>(std::lround(load * 100));
 }
 
 }  // namespace

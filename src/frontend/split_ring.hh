@@ -60,9 +60,9 @@ constexpr bool event_passed(std::uint16_t event, std::uint16_t now, std::uint16_
 /// Thread: any, as far as the memory accesses themselves go.
 class SplitRing {
 public:
-    static constexpr std::uint64_t descriptor_bytes(std::uint16_t size) noexcept { return 16U * size; }
-    static constexpr std::uint64_t available_bytes(std::uint16_t size) noexcept { return 6U + 2U * size; }
-    static constexpr std::uint64_t used_bytes(std::uint16_t size) noexcept { return 6U + 8U * size; }
+    static constexpr std::uint64_t descriptor_bytes(std::uint16_t size) noexcept { return std::uint64_t{16} * size; }
+    static constexpr std::uint64_t available_bytes(std::uint16_t size) noexcept { return 6 + std::uint64_t{2} * size; }
+    static constexpr std::uint64_t used_bytes(std::uint16_t size) noexcept { return 6 + std::uint64_t{8} * size; }
 
     SplitRing(std::uint16_t size, const GuestBuffer& descriptors, const GuestBuffer& available,
               const GuestBuffer& used) noexcept
@@ -74,11 +74,11 @@ public:
     const GuestBuffer& used_area() const noexcept { return used_; }
 
     void write_descriptor(std::uint16_t index, const Descriptor& descriptor) const noexcept {
-        std::memcpy(descriptors_.host + 16U * index, &descriptor, sizeof descriptor);
+        std::memcpy(descriptors_.host + std::size_t{16} * index, &descriptor, sizeof descriptor);
     }
     Descriptor read_descriptor(std::uint16_t index) const noexcept {
         Descriptor descriptor;
-        std::memcpy(&descriptor, descriptors_.host + 16U * index, sizeof descriptor);
+        std::memcpy(&descriptor, descriptors_.host + std::size_t{16} * index, sizeof descriptor);
         return descriptor;
     }
 
@@ -109,7 +109,7 @@ public:
     /// `slot` is an index modulo the size.
     UsedElement read_used(std::uint16_t slot) const noexcept {
         UsedElement element;
-        std::memcpy(&element, used_.host + 4U + 8U * slot, sizeof element);
+        std::memcpy(&element, used_.host + 4 + std::size_t{8} * slot, sizeof element);
         return element;
     }
 

@@ -69,6 +69,7 @@ std::string describe(const RegionDescription& region) {
 
 Result<std::shared_ptr<const MemoryMap>> MemoryMap::create(std::vector<RegionFile> regions) {
     std::vector<RegionDescription> descriptions;
+    descriptions.reserve(regions.size());
     for (const auto& region : regions) {
         descriptions.push_back(region.description);
     }

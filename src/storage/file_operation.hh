@@ -50,8 +50,8 @@ struct FileStep {
 class FileOperation {
 public:
     static constexpr std::size_t segments_max = 1024;
-    static constexpr std::uint64_t bounce_bytes = 128 * 1024;  // also the alignment of bounce buffers
-    static constexpr std::uint64_t zero_step_bytes = 1024 * 1024;
+    static constexpr std::uint64_t bounce_bytes = 128U << 10U;  // also the alignment of bounce buffers
+    static constexpr std::uint64_t zero_step_bytes = 1U << 20U;
     static constexpr std::uint32_t attempts_max = 64;
 
     void start(BlockRequest& request, FileTraits& traits) noexcept;

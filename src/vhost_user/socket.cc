@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <system_error>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -74,9 +75,10 @@ Result<void> remove_stale_socket(const std::filesystem::path& path, const sockad
     SIDECORE_TRY_ASSIGN(const Fd probe, make_socket());
     const int result = try_connect(probe.get(), address);
     if (result != ECONNREFUSED) {
-        return failure(ErrorKind::already_exists,
-                       fmt::format("{}: another process listens there{}", path.native(),
-                                   result == 0 ? "" : fmt::format(" or may do so ({})", std::strerror(result))));
+        return failure(
+            ErrorKind::already_exists,
+            fmt::format("{}: another process listens there{}", path.native(),
+                        result == 0 ? "" : fmt::format(" or may do so ({})", std::generic_category().message(result))));
     }
     if (::unlink(path.c_str()) < 0 && errno != ENOENT) {
         return failure_from_errno(fmt::format("{}: removing the socket left there", path.native()));

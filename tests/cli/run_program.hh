@@ -3,10 +3,10 @@
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string>
 #include <sys/wait.h>
 #include <unistd.h>

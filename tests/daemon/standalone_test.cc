@@ -2,10 +2,10 @@
 // sidecore-blk as a process, against the specification's "Backend program conventions".
 
 #include <array>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <signal.h>
 #include <string>
 #include <sys/socket.h>
 #include <utility>

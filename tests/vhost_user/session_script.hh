@@ -77,13 +77,13 @@ public:
 
     Connection& front_end() { return *connection_; }
 
-    void send_bytes(Request request, std::span<const std::byte> payload, std::vector<int> fds = {},
+    void send_bytes(Request request, std::span<const std::byte> payload, const std::vector<int>& fds = {},
                     std::uint32_t flags = 0) {
         ASSERT_TRUE(connection_->send(make_header(request, payload.size(), flags), payload, fds));
     }
     template <WirePayload T>
-    void send(Request request, const T& payload, std::vector<int> fds = {}, std::uint32_t flags = 0) {
-        send_bytes(request, payload_bytes(payload), std::move(fds), flags);
+    void send(Request request, const T& payload, const std::vector<int>& fds = {}, std::uint32_t flags = 0) {
+        send_bytes(request, payload_bytes(payload), fds, flags);
     }
     void send(Request request, std::uint32_t flags = 0) { send_bytes(request, {}, {}, flags); }
     void send_u64(Request request, std::uint64_t value, std::uint32_t flags = 0) { send(request, value, {}, flags); }
