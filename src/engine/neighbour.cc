@@ -10,14 +10,6 @@
 
 namespace sidecore::engine {
 
-namespace {
-
-/// Preempted within an interval, and kept waiting for at least this share of it: somebody wants the CPU. A short-lived
-/// kernel thread alone is not enough.
-constexpr std::uint64_t delay_divisor = 20;
-
-}  // namespace
-
 void ThreadScheduleReader::open() noexcept {
     schedstat_ = Fd(::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
 }
@@ -51,16 +43,21 @@ void NeighbourRule::observe(std::uint64_t now_ns, const ThreadSchedule& schedule
     if (first || !may_spin(now_ns)) {
         return;
     }
-    const std::uint64_t delay = schedule.run_delay_ns - before.run_delay_ns;
-    const bool keeps_delays = schedule.run_delay_ns != 0;
-    const bool in_the_way =
-        schedule.preemptions != before.preemptions && (!keeps_delays || delay >= elapsed / delay_divisor);
-    if (in_the_way) {
-        // Soon after the last pause: they are still there.
-        const bool again = pauses_ != 0 && now_ns - pause_end_ns_ <= 4 * interval_ns;
+    const bool preempted = schedule.preemptions != before.preemptions;
+    double share = 0;
+    if (preempted && schedule.run_delay_ns == 0) {
+        share = 1;
+    } else if (preempted && elapsed != 0) {
+        share = static_cast<double>(schedule.run_delay_ns - before.run_delay_ns) / static_cast<double>(elapsed);
+    }
+    const double weight = std::min(static_cast<double>(elapsed) / static_cast<double>(memory_ns), 1.0);
+    others_share_ += (std::min(share, 1.0) - others_share_) * weight;
+    if (preempted && others_share_ > most_share) {
+        const bool again = pauses_ != 0 && now_ns - pause_end_ns_ <= 4 * memory_ns;
         pause_ns_ = again ? std::min(2 * pause_ns_, longest_pause_ns) : first_pause_ns;
         pause_end_ns_ = now_ns + pause_ns_;
         ++pauses_;
+        others_share_ = 0;
     }
 }
 

@@ -26,13 +26,16 @@ private:
     Fd schedstat_;
 };
 
-/// Whether a worker that spins is in others' way. A worker that is preempted while others run has no CPU to spare: it
-/// stops spinning for a while, for twice as long if it is still so afterwards, and starts again after. Queues that the
-/// operator wants polled always (Persistence::unconditional) keep it spinning all the same. Pure.
+/// Whether a worker that spins is in others' way: it is ready to run and others do instead, for more than a fifth of the time lately.
+/// Then it stops spinning for a while, for twice as long if it is still so afterwards, and starts again after. Whoever wants the CPU for
+/// a moment only, as the kernel's own threads do, gets it at once and needs no such favour. Queues that the operator wants polled
+/// always (Persistence::unconditional) keep the worker spinning all the same. Pure.
 class NeighbourRule {
 public:
     /// Between two looks at the schedule.
     static constexpr std::uint64_t interval_ns = 4'000'000;
+    static constexpr double most_share = 0.2;
+    static constexpr std::uint64_t memory_ns = 32'000'000;  ///< "lately"
     static constexpr std::uint64_t first_pause_ns = 40'000'000;
     static constexpr std::uint64_t longest_pause_ns = 1'280'000'000;
 
@@ -51,6 +54,7 @@ private:
     ThreadSchedule last_{};
     bool started_ = false;
     std::uint64_t last_look_ns_ = 0;
+    double others_share_ = 0;
     std::uint64_t pause_end_ns_ = 0;
     std::uint64_t pause_ns_ = first_pause_ns;
     std::uint64_t pauses_ = 0;

@@ -16,7 +16,7 @@ constexpr double least_check_ns = 0.1;
 }  // namespace
 
 AdaptivePolicy::AdaptivePolicy(Prefer prefer, const Costs& costs) noexcept
-    : kick_price_ns_(costs.awake_kick_price_ns(prefer, static_cast<double>(awake_kick_check_ns))),
+    : kick_price_ns_(costs.awake_kick_price_ns(prefer, static_cast<double>(busy_kick_check_ns))),
       at_least_ns_(
           static_cast<std::uint64_t>(std::clamp(ThresholdLearner::longest_threshold * costs.sleep_price_ns(prefer), 1.0,
                                                 static_cast<double>(longest_price_ns)))),

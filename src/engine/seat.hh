@@ -40,6 +40,7 @@ struct Worker::Seat {
     bool reaping = false;             // is in reaping_
     bool kicked = false;              // listed because of a kick
     bool left_over = false;           // its last turn ended with work left
+    bool yielded = false;             // is in yielded_
     bool owing = false;               // is in owing_
     bool touched = false;             // is in touched_
     bool unwatchable = false;         // the kernel would not watch its descriptors: only polling is left
@@ -47,6 +48,8 @@ struct Worker::Seat {
     NotifierKind kick_kind = NotifierKind::eventfd;
     int watched_kick = -1;
     int watched_completion = -1;
+
+    std::uint32_t idle_sleeps = 0;  // of the worker since the queue had work, up to relist_patience
 
     // Times in cycles
     std::uint64_t kick_arrival = 0;

@@ -135,10 +135,11 @@ private:
     bool may_spin() const noexcept { return budget_open_ && (neighbours_agree_ || unconditional_); }
     bool spun_enough();
     void rest();
-    void housekeeping();
+    void housekeeping(std::uint64_t kick_check_ns);
     void ask_policies(std::uint64_t now_ns);
     void check_limits(std::uint64_t now_ns);
     void sleep();
+    void list_again();
     bool look_for_events(int timeout_ms);
     bool on_event(std::uint64_t data, std::uint64_t arrival);
     void read_clock() noexcept;
@@ -194,6 +195,7 @@ private:
     std::vector<Seat*> reaping_;   // with I/O in flight
     std::vector<Seat*> draining_;  // waiting for in-flight I/O before a change
     std::vector<Seat*> owing_;     // with calls put off
+    std::vector<Seat*> yielded_;   // armed for the sleep's sake: listed again when it is over
     std::vector<Seat*> touched_;   // used CPU time that is not settled yet
     std::size_t listed_ = 0;       // seats that are listed
     std::size_t polled_listed_ = 0;
@@ -209,8 +211,10 @@ private:
     std::uint64_t pass_before_ = 0;  // cycles: every listed queue has been looked at after this
     std::uint64_t idle_since_ = 0;   // cycles: empty polling is accounted for up to here
     double pass_cycles_ = 0;         // of one pass, lately
-    std::uint64_t next_kick_check_ = 0;
-    std::uint64_t next_policy_check_ = 0;
+    std::uint64_t last_kick_check_ = 0;
+    std::uint64_t next_housekeeping_ = 0;
+    std::uint64_t next_budget_check_ = 0;
+    std::uint64_t earliest_poll_end_ns_ = 0;  // of the listed, polled queues; or earlier
     std::uint64_t next_settlement_ = 0;
     std::uint64_t left_behind_until_ =
         0;  // cycles: I/O of a queue that has moved on may still complete through this thread

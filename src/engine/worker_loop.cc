@@ -16,8 +16,10 @@ namespace {
 /// A spinning worker reads the clock once in so many looks at queues: a look costs less than the clock.
 constexpr std::size_t looks_per_clock = 16;
 
-/// How often the policies of polled queues are asked whether to go on.
-constexpr std::uint64_t policy_check_interval_ns = 10'000;
+/// How often an awake worker sees whether one of its clocks has run out.
+constexpr std::uint64_t housekeeping_interval_ns = 5'000;
+
+constexpr std::uint64_t budget_check_interval_ns = 20'000;
 
 /// An awake worker without armed queues enters the kernel this often all the same. A queue that has moved on may have I/O that
 /// was submitted by this thread, and io_uring posts its completion only when this thread passes through the kernel.
@@ -173,7 +175,7 @@ void Worker::found_work() {
     passes_ = 0;
     idle_since_ = now_;
     pass_cycles_ += (static_cast<double>(now_ - pass_start_) - pass_cycles_) / 8;
-    housekeeping();
+    housekeeping(busy_kick_check_ns);
 }
 
 /// A pass found nothing, but queues are listed.
@@ -205,7 +207,7 @@ void Worker::spin() {
             }
         }
     }
-    housekeeping();
+    housekeeping(spin_kick_check_ns);
     if (in_gap_ && spun_enough()) {
         rest();
     }
@@ -260,21 +262,31 @@ void Worker::rest() {
         if (seat.mode == Mode::notified) {
             arm(seat);  // if it finds work instead, the queue stays listed
         }
+        if (only_yielding && !seat.listed && !seat.yielded && seat.idle_sleeps < relist_patience) {
+            ++seat.idle_sleeps;
+            seat.yielded = true;
+            yielded_.push_back(&seat);
+        }
     }
 }
 
 /// What an awake worker does now and then.
-void Worker::housekeeping() {
-    if (now_ < next_policy_check_) {
+void Worker::housekeeping(std::uint64_t kick_check_ns) {
+    if (now_ < next_housekeeping_) {
         return;
     }
-    next_policy_check_ = now_ + to_cycles(policy_check_interval_ns);
+    next_housekeeping_ = now_ + to_cycles(housekeeping_interval_ns);
     const std::uint64_t now = now_ns();
-    ask_policies(now);
-    check_limits(now);
-    if (now_ >= next_kick_check_) {
-        const bool waited_for = armed_ != 0 || now_ < left_behind_until_;
-        next_kick_check_ = now_ + to_cycles(waited_for ? awake_kick_check_ns : kernel_visit_interval_ns);
+    if (now >= earliest_poll_end_ns_) {
+        ask_policies(now);
+    }
+    if (now_ >= next_budget_check_) {
+        next_budget_check_ = now_ + to_cycles(budget_check_interval_ns);
+        check_limits(now);
+    }
+    const bool waited_for = armed_ != 0 || now_ < left_behind_until_;
+    if (now_ - last_kick_check_ >= to_cycles(waited_for ? kick_check_ns : kernel_visit_interval_ns)) {
+        last_kick_check_ = now_;
         statistics_.kick_checks.add(1);
         look_for_events(0);
     }
@@ -284,23 +296,33 @@ void Worker::housekeeping() {
     }
 }
 
+/// Whether to go on polling, of those whose time is over.
 void Worker::ask_policies(std::uint64_t now_ns) {
+    earliest_poll_end_ns_ = forever_ns;
     for (std::size_t i = 0; i < pass_.size(); ++i) {
         Seat& seat = *pass_[i];
         if (!seat.listed || seat.mode != Mode::polled) {
             continue;
         }
-        if (seat.budget != nullptr && !seat.budget->spend(now_ns, to_ns(std::exchange(seat.unbudgeted_cycles, 0)))) {
-            seat.bar = PollBar::device_budget;
-            set_mode(seat, Mode::notified);
-        } else if (now_ns >= seat.poll_until_ns) {
+        if (now_ns >= seat.poll_until_ns) {
             decide(seat, seat.policy->on_idle(now_ns));
+        }
+        if (seat.mode == Mode::polled) {
+            earliest_poll_end_ns_ = std::min(earliest_poll_end_ns_, seat.poll_until_ns);
         }
     }
 }
 
-/// Whether the worker may spin: its own budget, and its neighbours on the CPU.
+/// Whether the devices' budgets are used up, and whether the worker may spin: its own budget, and its neighbours on the CPU.
 void Worker::check_limits(std::uint64_t now_ns) {
+    for (std::size_t i = 0; i < pass_.size(); ++i) {
+        Seat& seat = *pass_[i];
+        if (seat.listed && seat.mode == Mode::polled && seat.budget != nullptr &&
+            !seat.budget->spend(now_ns, to_ns(std::exchange(seat.unbudgeted_cycles, 0)))) {
+            seat.bar = PollBar::device_budget;
+            set_mode(seat, Mode::notified);
+        }
+    }
     const bool was_open = std::exchange(budget_open_, budget_.open(now_ns));
     if (was_open && !budget_open_) {
         statistics_.budget_pauses.add(1);
@@ -333,12 +355,25 @@ void Worker::sleep() {
     }
     statistics_.switches.add(1);
     found_after_sleep_ = false;
-    if (!look_for_events(-1)) {
+    if (look_for_events(-1)) {
+        list_again();
+    } else {
         statistics_.noqueue_works.add(1);
     }
-    next_kick_check_ = now_ + to_cycles(awake_kick_check_ns);  // that was one
+    last_kick_check_ = now_;
     passes_ = 0;
     idle_since_ = pass_start_ = now_;
+}
+
+/// As the worker is awake, for one queue's sake, a look at the others that it looked at before costs next to nothing.
+void Worker::list_again() {
+    for (Seat* const seat : yielded_) {
+        seat->yielded = false;
+        if (!seat->listed && seat->may_be_served() && seat->persistence == Persistence::yields) {
+            decide(*seat, seat->policy->start(now_ns(), Mode::polled));
+        }
+    }
+    yielded_.clear();
 }
 
 /// Takes the kernel's events. True if one of them was a queue's.

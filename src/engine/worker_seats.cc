@@ -22,6 +22,7 @@ void Worker::list(Seat& seat) {
     ++listed_;
     if (seat.mode == Mode::polled) {
         ++polled_listed_;
+        earliest_poll_end_ns_ = std::min(earliest_poll_end_ns_, seat.poll_until_ns);
     }
     spin_terms_stale_ = true;
     if (seat.latency_class()) {
@@ -64,6 +65,7 @@ void Worker::start_reaping(Seat& seat) {
 
 void Worker::decide(Seat& seat, const Decision& decision) {
     seat.poll_until_ns = decision.until_ns;
+    earliest_poll_end_ns_ = std::min(earliest_poll_end_ns_, decision.until_ns);
     seat.wanted = decision.mode;
     const bool barred = decision.mode == Mode::polled && seat.budget != nullptr && !seat.budget->open(now_ns());
     seat.bar = barred ? PollBar::device_budget : PollBar::none;
@@ -166,10 +168,11 @@ std::unique_ptr<Worker::Seat> Worker::take_out(Seat& seat) {
     }
     seat.statistics->attached.store(false, std::memory_order_relaxed);
     seat.statistics->mode.store(Mode::notified, std::memory_order_relaxed);
-    seat.in_pass = seat.reaping = seat.owing = seat.kicked = false;
+    seat.in_pass = seat.reaping = seat.owing = seat.kicked = seat.yielded = false;
     std::erase(pass_, &seat);
     std::erase(reaping_, &seat);
     std::erase(owing_, &seat);
+    std::erase(yielded_, &seat);
     if (next_first_ == &seat) {
         next_first_ = nullptr;
     }

@@ -32,6 +32,7 @@ bool Worker::turn(Seat& seat) {
     const Turn turn = serve_for_a_while(seat, listed_ > 1);
     account_for_turn(seat, turn, start);
     if (turn.requests != 0) {
+        seat.idle_sleeps = 0;
         const std::uint64_t arrived = seat.kicked ? seat.kick_arrival : start;
         decide(seat, seat.policy->on_work({.now_ns = now_ns(),
                                            .arrived_ns = to_ns(std::min(arrived, start)),
@@ -222,9 +223,7 @@ bool Worker::arm(Seat& seat) {
         return true;
     }
     seat.armed = true;
-    if (armed_++ == 0) {  // the next look for kicks may have been put off, as nobody was to kick
-        next_kick_check_ = std::min(next_kick_check_, now_ + to_cycles(awake_kick_check_ns));
-    }
+    ++armed_;
     seat.statistics->armed.store(true, std::memory_order_relaxed);
     statistics_.enabled_interrupts.add(1);
     unlist(seat);

@@ -206,14 +206,20 @@ ordered_json habits(std::size_t length, std::uint64_t host_ns) {
     World as_built;
     as_built.policy_check_ns = worker_policy_check_ns;
     World looks_more_often = as_built;
-    looks_more_often.kick_check_ns = looks_more_often.policy_check_ns = 5'000;
-    World lists_again = as_built;
-    lists_again.lists_again_after_sleep = true;
+    looks_more_often.busy_kick_check_ns = 5'000;
+    World looks_less_often = as_built;
+    looks_less_often.spin_kick_check_ns = 40'000;
+    World lists_for_ever = as_built;
+    lists_for_ever.relist_patience = UINT32_MAX;
+    World lists_what_kicked = as_built;
+    lists_what_kicked.relist_patience = 0;
     const auto queues = busy_host(host_ns);
     ordered_json rows = ordered_json::array();
     for (const Habit& habit : {Habit{"as built", as_built},
-                               {"looks for kicks every 5 us while awake", looks_more_often},
-                               {"lists its queues again after a sleep", lists_again}}) {
+                               {"looks for kicks every 5 us also while it has work", looks_more_often},
+                               {"looks for kicks every 40 us also while it has none", looks_less_often},
+                               {"lists its queues again after any sleep", lists_for_ever},
+                               {"lists only what kicked after a sleep", lists_what_kicked}}) {
         ordered_json row{{"habit", habit.name}};
         for (const auto& [name, prefer] : {std::pair{"balanced", Prefer::balanced}, {"latency", Prefer::latency}}) {
             World world = habit.world;

@@ -202,6 +202,7 @@ bool WorkerModel::turn(Seat& seat) {
     arrive_until(now_);
     if (requests != 0) {
         ++outcome_.turns;
+        seat.idle_sleeps = 0;
         answer(seat, requests);
         const std::uint64_t behind = virtual_time_ns_ - std::min(virtual_time_ns_, world_.turn_max_ns);
         seat.virtual_time_ns = std::max(seat.virtual_time_ns, behind) + used + world_.turn_ns;
@@ -225,9 +226,7 @@ bool WorkerModel::arm(Seat& seat) {
         return true;
     }
     seat.armed = true;
-    if (armed_++ == 0) {
-        next_kick_check_ = std::min(next_kick_check_, now_ + world_.kick_check_ns);
-    }
+    ++armed_;
     unlist(seat);
     return false;
 }
@@ -238,7 +237,7 @@ void WorkerModel::found_work() {
     }
     passes_ = 0;
     pass_lately_ns_ += (static_cast<double>(clock_ - pass_start_) - pass_lately_ns_) / 8;
-    housekeeping();
+    housekeeping(true);
 }
 
 // ---- the queues' states ----

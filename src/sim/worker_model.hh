@@ -76,6 +76,7 @@ private:
         bool armed = false;
         bool signalled = false;  // has kicked, and the worker has not seen it
         bool kicked = false;
+        std::uint32_t idle_sleeps = 0;  // of the worker since the queue had work, up to the world's patience
     };
     struct Event {
         std::uint64_t time_ns;
@@ -108,7 +109,7 @@ private:
     void skip_readings(std::uint64_t first, std::uint64_t period, std::uint64_t count);
     void begin_gap();
     void rest();
-    void housekeeping();
+    void housekeeping(bool busy);
     void see_kicks(std::uint64_t arrival_ns);
     void sleep();
     void adversary_acts();
@@ -122,8 +123,9 @@ private:
     void update_ready(Seat& seat);
 
     std::uint64_t pass_time_ns() const noexcept { return world_.pass_ns + pass_.size() * check_ns_; }
-    std::uint64_t kick_check_interval_ns() const noexcept {
-        return armed_ != 0 ? world_.kick_check_ns : world_.kernel_visit_ns;
+    std::uint64_t next_kick_check(bool busy) const noexcept { return last_kick_check_ + kick_check_interval_ns(busy); }
+    std::uint64_t kick_check_interval_ns(bool busy) const noexcept {
+        return armed_ == 0 ? world_.kernel_visit_ns : busy ? world_.busy_kick_check_ns : world_.spin_kick_check_ns;
     }
 
     const World world_;
@@ -143,7 +145,7 @@ private:
     bool pass_is_stale_ = false;
     std::vector<Seat*> signalled_;
     std::vector<Seat*> completed_;
-    std::vector<Seat*> yielded_;  // were on the list when the worker went to sleep
+    std::vector<Seat*> yielded_;  // are listed again when the worker wakes up
     std::size_t listed_ = 0;
     std::size_t armed_ = 0;
     std::uint64_t virtual_time_ns_ = 0;
@@ -151,7 +153,7 @@ private:
     std::uint64_t passes_ = 0;  // empty ones since the clock was read
     double pass_lately_ns_ = 0;
     std::uint64_t next_policy_check_ = 0;
-    std::uint64_t next_kick_check_ = 0;
+    std::uint64_t last_kick_check_ = 0;
     std::uint64_t earliest_poll_end_ = engine::forever_ns;  // of the listed, polled queues; or earlier
     std::uint64_t awake_since_ = 0;
 

@@ -71,7 +71,7 @@ void WorkerModel::spin() {
     pass_lately_ns_ += (static_cast<double>(pass) - pass_lately_ns_) / 8;
     now_ = clock_ = reading;
     passes_ = 0;
-    housekeeping();
+    housekeeping(false);
     if (now_ >= spin_until_) {
         rest();
     }
@@ -89,7 +89,7 @@ std::uint64_t WorkerModel::next_reading_that_matters(std::uint64_t first, std::u
         earliest = std::min(earliest, at_or_after(checks, check_period, earliest_poll_end_));
     }
     if (!signalled_.empty()) {
-        earliest = std::min(earliest, at_or_after(checks, check_period, next_kick_check_));
+        earliest = std::min(earliest, at_or_after(checks, check_period, next_kick_check(false)));
     }
     return earliest;
 }
@@ -106,11 +106,11 @@ void WorkerModel::skip_readings(std::uint64_t first, std::uint64_t period, std::
     const std::uint64_t check_period = in_periods(world_.policy_check_ns, period);
     const std::uint64_t last_check = checks + (clock_ - checks) / check_period * check_period;
     next_policy_check_ = last_check + world_.policy_check_ns;
-    const std::uint64_t kick_checks = at_or_after(checks, check_period, next_kick_check_);
+    const std::uint64_t kick_checks = at_or_after(checks, check_period, next_kick_check(false));
     if (kick_checks <= last_check) {
-        const std::uint64_t kick_period = in_periods(kick_check_interval_ns(), check_period);
+        const std::uint64_t kick_period = in_periods(kick_check_interval_ns(false), check_period);
         const std::uint64_t further = (last_check - kick_checks) / kick_period;
-        next_kick_check_ = kick_checks + further * kick_period + kick_check_interval_ns();
+        last_kick_check_ = kick_checks + further * kick_period;
         outcome_.kick_checks += 1 + further;
     }
 }
@@ -127,14 +127,17 @@ void WorkerModel::rest() {
     for (Seat* const seat : pass_) {
         if (seat->listed && seat->mode == Mode::polled) {
             seat->policy->on_sleep(now_);
-            yielded_.push_back(seat);
+            if (seat->idle_sleeps < world_.relist_patience) {
+                ++seat->idle_sleeps;
+                yielded_.push_back(seat);
+            }
             set_mode(*seat, Mode::notified);
             arm(*seat);
         }
     }
 }
 
-void WorkerModel::housekeeping() {
+void WorkerModel::housekeeping(bool busy) {
     if (clock_ < next_policy_check_) {
         return;
     }
@@ -152,8 +155,8 @@ void WorkerModel::housekeeping() {
             }
         }
     }
-    if (clock_ >= next_kick_check_) {
-        next_kick_check_ = clock_ + kick_check_interval_ns();
+    if (clock_ >= next_kick_check(busy)) {
+        last_kick_check_ = clock_;
         ++outcome_.kick_checks;
         now_ = clock_ = now_ + static_cast<std::uint64_t>(world_.costs.see_kick_ns);
         arrive_until(now_);
@@ -205,14 +208,14 @@ void WorkerModel::sleep() {
     sleep_arrival_ = std::max(start, now_ - std::min(now_, told_latency));
     see_kicks(sleep_arrival_);
     list_again();
-    next_kick_check_ = now_ + kick_check_interval_ns();
+    last_kick_check_ = now_;
     passes_ = 0;
     clock_ = now_;
 }
 
 void WorkerModel::list_again() {
     for (Seat* const seat : yielded_) {
-        if (world_.lists_again_after_sleep && !seat->listed) {
+        if (!seat->listed) {
             decide(*seat, seat->policy->start(now_, Mode::polled));
         }
     }

@@ -22,10 +22,14 @@ struct World {
     std::uint64_t turn_ns = 0;           ///< a turn, beside the requests
     std::uint32_t looks_per_clock = 16;  ///< a spinning worker reads the clock once in so many looks
     std::uint64_t policy_check_ns = 0;   ///< between two askings of the policies; 0: whenever the clock is read
-    std::uint64_t kick_check_ns = engine::awake_kick_check_ns;
-    std::uint64_t kernel_visit_ns = 1'000'000;  ///< the same while no queue is armed
-    bool lists_again_after_sleep =
-        false;  ///< the queues that it looked at before; the engine's worker lists what kicked
+
+    // An awake worker looks for kicks this often
+    std::uint64_t busy_kick_check_ns = engine::busy_kick_check_ns;  ///< ... while it has work
+    std::uint64_t spin_kick_check_ns = engine::spin_kick_check_ns;  ///< ... while it has none
+    std::uint64_t kernel_visit_ns = 1'000'000;                      ///< ... while no queue is armed
+
+    /// A queue is listed again after so many sleeps since it had work.
+    std::uint32_t relist_patience = engine::relist_patience;
     std::uint32_t turn_requests = 64;
     std::uint64_t turn_max_ns = 50'000;
 

@@ -138,6 +138,28 @@ TEST_F(WorkerLimits, AnAdaptiveQueueLetsTheWorkerSleepAndIsServedAfter) {
     EXPECT_GT(worker->explain(a.queue)->worker.gaps, 10U);
 }
 
+TEST_F(WorkerLimits, QueuesThatItSleptOverAreLookedAtAgainForAWhile) {
+    auto& busy = attach(with(PolicyKind::adaptive));
+    auto& idle = attach(with(PolicyKind::adaptive));
+    const auto both_armed = [&] { return busy.statistics.armed.load() && idle.statistics.armed.load(); };
+    busy.queue.add();
+    ASSERT_TRUE(eventually([&] { return busy.queue.completed() == 1 && both_armed(); }));
+    idle.queue.add();
+    ASSERT_TRUE(eventually([&] { return idle.queue.completed() == 1 && both_armed(); }));
+    const std::uint64_t before = idle.statistics.to_polled.get();
+    const std::uint64_t kicks = idle.queue.kicks_sent();
+    for (std::uint64_t i = 2; i <= relist_patience + 20; ++i) {
+        busy.queue.add();
+        ASSERT_TRUE(eventually([&] { return busy.queue.completed() == i && both_armed(); }));
+    }
+    // Its own kick was not needed for that, and in the end it is left alone.
+    EXPECT_EQ(idle.statistics.to_polled.get() - before, relist_patience);
+    EXPECT_EQ(idle.queue.kicks_sent(), kicks);
+    idle.queue.add();
+    EXPECT_TRUE(eventually([&] { return idle.queue.completed() == 2; }));
+    EXPECT_EQ(idle.queue.kicks_sent(), kicks + 1);
+}
+
 TEST_F(WorkerLimits, ModeratedCallsStandForSeveralBatchesAndNoneIsForgotten) {
     QueueSettings settings = with(PolicyKind::always);
     settings.calls = {.max_requests = 8, .max_delay_ns = 1'000'000'000};

@@ -137,7 +137,7 @@ TEST(WorkerModel, AnAwakeWorkerSeesKicksWithinTheInterval) {
         const Outcome& outcome = model.run();
         ASSERT_EQ(outcome.requests, 451U);
         // One wake-up, and two kicks at most that wait for the interval, a turn that is going on, and the look itself.
-        ASSERT_LE(outcome.late_ns, 3'000 + 2 * (world.kick_check_ns + 1'500)) << time;
+        ASSERT_LE(outcome.late_ns, 3'000 + 2 * (world.busy_kick_check_ns + 1'500)) << time;
         ASSERT_GE(outcome.late_ns, 3'000U);
     }
 }
@@ -260,13 +260,13 @@ TEST(WorkerModel, ListingQueuesAgainAfterASleepSavesTheirKicks) {
         first.arrivals.push_back({.gap_ns = 6'000, .service_ns = 500});
         second.arrivals.push_back({.gap_ns = i == 0 ? 205'000 : 207'000U, .service_ns = 500});
     }
-    World again = world;
-    again.lists_again_after_sleep = true;
-    const Outcome as_built = run(PolicyKind::adaptive, {first, second});
-    const Outcome listed = run(PolicyKind::adaptive, {first, second}, again);
-    EXPECT_EQ(as_built.requests, listed.requests);
-    EXPECT_LT(listed.kicks, as_built.kicks);
-    EXPECT_LT(listed.late_ns, as_built.late_ns);
+    World forgetful = world;
+    forgetful.relist_patience = 0;
+    const Outcome listed = run(PolicyKind::adaptive, {first, second});
+    const Outcome kicked = run(PolicyKind::adaptive, {first, second}, forgetful);
+    EXPECT_EQ(kicked.requests, listed.requests);
+    EXPECT_LT(listed.kicks, kicked.kicks);
+    EXPECT_LT(listed.late_ns, kicked.late_ns);
 }
 
 }  // namespace
