@@ -22,8 +22,6 @@ using control::DeviceInfo;
 using control::QueueInfo;
 using control::WorkerInfo;
 
-constexpr auto right = Table::Align::right;
-
 using Bearers = std::vector<std::pair<std::string, const control::Settings*>>;
 
 /// A row per setting of queues or of workers, a column per bearer of settings: each value with who said so.

@@ -23,7 +23,6 @@ using control::rough_duration;
 using control::Statistics;
 using control::WorkerInfo;
 
-constexpr auto right = Table::Align::right;
 constexpr double ns_per_s = 1e9;
 constexpr double percent = 100;
 

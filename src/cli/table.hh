@@ -30,6 +30,9 @@ private:
     std::vector<std::vector<std::string>> rows_;
 };
 
+/// For numbers.
+inline constexpr auto right = Table::Align::right;
+
 /// `text` with '?' for control characters: names and paths come from anywhere.
 std::string printable(std::string_view text);
 

@@ -24,8 +24,6 @@ using frontend::Piece;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 class BrokenQueue : public testing::Test {
 protected:
     frontend::GuestBuffer room(std::uint64_t size) { return disk.memory().allocate(size, 16).value(); }

@@ -15,8 +15,6 @@ namespace {
 using storage::BlockGeometry;
 using storage::FakeDisk;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 std::unique_ptr<BlkDevice> make_disk(const BlockGeometry& geometry, BlkDevice::Options options = {}) {
     return must(BlkDevice::create(FakeDisk::create(geometry)->open(), std::move(options)));
 }

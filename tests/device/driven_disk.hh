@@ -21,6 +21,8 @@
 
 namespace sidecore::device {
 
+inline constexpr std::uint64_t mebibyte = 1U << 20U;
+
 /// The value, or an exception with the error's words, which fails the test that did not expect it.
 template <typename T>
 T must(Result<T> result) {

@@ -19,8 +19,6 @@ using frontend::BlkType;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 /// A ring of 1024 entries, so that slots run out first, and requests of one sector each.
 class InFlight : public testing::Test {
 protected:

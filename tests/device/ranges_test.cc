@@ -17,7 +17,6 @@ using storage::BlockOperation;
 using storage::FakeDisk;
 using storage::SeenRequest;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint64_t sectors = mebibyte / 512;
 constexpr std::uint32_t unmap = frontend::blk_range_unmap;
 

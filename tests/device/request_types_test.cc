@@ -22,7 +22,6 @@ using frontend::BlkType;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint64_t sectors = mebibyte / 512;
 
 enum class Kind : std::uint8_t { fake, memory, null };

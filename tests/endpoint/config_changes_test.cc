@@ -19,7 +19,6 @@ using frontend::BlkDriver;
 using storage::FakeDisk;
 using vhost_user::ProtocolFeature;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint32_t config_change = static_cast<std::uint32_t>(vhost_user::BackendRequest::config_change_msg);
 constexpr auto long_enough = std::chrono::seconds(20);
 

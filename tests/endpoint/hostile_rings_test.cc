@@ -25,7 +25,6 @@ using frontend::Descriptor;
 using frontend::DriverQueue;
 using frontend::GuestBuffer;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint8_t needs_reset = 64;
 constexpr std::uint16_t ring_size = 64;
 

@@ -23,7 +23,6 @@ namespace {
 using engine::Mode;
 using engine::PolicyKind;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr auto idle_time = std::chrono::seconds(10);
 
 /// What the kernel has counted of a thread.

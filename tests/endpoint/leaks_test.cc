@@ -15,8 +15,6 @@ namespace {
 
 using engine::PolicyKind;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 std::size_t entries_of(const std::filesystem::path& folder) {
     std::size_t count = 0;
     for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) {

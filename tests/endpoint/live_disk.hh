@@ -19,6 +19,7 @@
 
 namespace sidecore::endpoint {
 
+using device::mebibyte;
 using device::must;
 using device::pattern;
 

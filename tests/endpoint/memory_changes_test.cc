@@ -25,7 +25,6 @@ using frontend::GuestMemoryFile;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint8_t needs_reset = 64;
 
 bool readable(int fd) {

@@ -19,8 +19,6 @@ using storage::BlockOperation;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 frontend::BlkDriver::Options driver_options() {
     frontend::BlkDriver::Options options;
     options.queue.size = 128;

@@ -17,8 +17,6 @@ using engine::Mode;
 using engine::PolicyKind;
 using frontend::BlkDriver;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 class Polling : public testing::Test {
 protected:
     Mode mode(std::size_t queue = 0) const { return live.counters(queue).mode; }

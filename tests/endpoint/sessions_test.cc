@@ -28,8 +28,6 @@ using frontend::Client;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 class Sessions : public testing::Test {
 protected:
     std::unique_ptr<engine::Worker> worker = make_worker();

@@ -19,7 +19,6 @@ namespace {
 using engine::Mode;
 using engine::PolicyKind;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint64_t sectors_per_load = 4096;
 
 frontend::BlkDriver::Options driver_options(std::uint16_t queues, bool event_index = true, bool indirect = true) {

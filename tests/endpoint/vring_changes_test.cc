@@ -27,8 +27,6 @@ using frontend::BlkType;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
-
 class VringChanges : public testing::Test {
 protected:
     /// Runs a verified load on queue 0 in a thread of its own for as long as `meanwhile` takes.

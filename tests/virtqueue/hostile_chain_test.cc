@@ -12,8 +12,6 @@ namespace {
 using Kind = virtqueue::QueueFault::Kind;
 using virtqueue::PopResult;
 
-constexpr std::uint64_t data = QueueWorld::data;
-
 class HostileChain : public testing::TestWithParam<bool> {
 protected:
     QueueWorld world{{.size = 8, .event_index = GetParam()}};

@@ -9,7 +9,6 @@ namespace {
 
 using Kind = virtqueue::QueueFault::Kind;
 
-constexpr std::uint64_t data = QueueWorld::data;
 constexpr std::uint64_t table = 0x30000;
 
 class HostileIndirect : public testing::TestWithParam<bool> {

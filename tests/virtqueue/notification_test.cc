@@ -12,8 +12,6 @@ namespace {
 
 using virtqueue::PopResult;
 
-constexpr std::uint64_t data = QueueWorld::data;
-
 /// One chain there and back; returns whether the device calls.
 bool serve_one(QueueWorld& world) {
     world.make_available(0);

@@ -66,6 +66,8 @@ struct QueueWorld {
     virtqueue::DescriptorChain chain;
 };
 
+inline constexpr std::uint64_t data = QueueWorld::data;
+
 /// The bytes of pieces of a chain, in order.
 inline std::string bytes_of(std::span<const iovec> segments) {
     std::string all;

@@ -14,8 +14,6 @@ using virtqueue::PopResult;
 using virtqueue::SplitQueue;
 using Kind = virtqueue::QueueFault::Kind;
 
-constexpr std::uint64_t data = QueueWorld::data;
-
 // ---- create() ----
 
 class RingPlaces : public testing::Test {

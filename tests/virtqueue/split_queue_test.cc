@@ -11,8 +11,6 @@ namespace {
 
 using virtqueue::PopResult;
 
-constexpr std::uint64_t data = QueueWorld::data;
-
 TEST(SplitQueue, starts_empty) {
     QueueWorld world;
     EXPECT_FALSE(world.queue.has_available());

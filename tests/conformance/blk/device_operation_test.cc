@@ -19,7 +19,6 @@ using storage::BlockOperation;
 using storage::FakeDisk;
 using storage::FaultAction;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 constexpr std::uint32_t unmap = frontend::blk_range_unmap;
 
 BlkRange range(std::uint64_t sector, std::uint32_t sectors, std::uint32_t flags = 0) {

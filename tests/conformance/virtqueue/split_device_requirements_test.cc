@@ -12,7 +12,6 @@ namespace {
 
 using virtqueue::PopResult;
 
-constexpr std::uint64_t data = QueueWorld::data;
 constexpr std::uint64_t table = 0x30000;
 
 /// One chain there and back; returns whether the device notifies the driver.

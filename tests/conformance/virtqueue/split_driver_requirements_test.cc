@@ -11,7 +11,6 @@ namespace {
 
 using Kind = virtqueue::QueueFault::Kind;
 
-constexpr std::uint64_t data = QueueWorld::data;
 constexpr std::uint64_t table = 0x30000;
 
 TEST(Virtio_2_7_1_Virtqueues, driver_must_align_each_part) {

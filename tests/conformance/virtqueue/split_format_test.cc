@@ -8,8 +8,6 @@
 namespace sidecore::test {
 namespace {
 
-constexpr std::uint64_t data = QueueWorld::data;
-
 TEST(Virtio_2_7_SplitVirtqueues, queue_size_is_a_power_of_two_up_to_32768) {
     GuestRam ram(0x400000);
     for (std::uint32_t size = 1; size <= 0x20000; size *= 2) {
