@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 
@@ -38,28 +39,36 @@ private:
     double credit_ns_ = burst_ns * percent_ / 100;
 };
 
-/// The budget that a device's queues share, on however many workers they are.
+/// The budget that a device's queues share, on however many workers they are. Without a limit, asking costs a load.
 ///
 /// Thread: any.
 class SharedPollBudget {
 public:
-    explicit SharedPollBudget(std::uint32_t percent = 100) noexcept : budget_(percent) {}
+    explicit SharedPollBudget(std::uint32_t percent = 100) noexcept : limited_(percent < 100), budget_(percent) {}
 
     void set(std::uint32_t percent) noexcept {
         const std::lock_guard lock(mutex_);
         budget_ = PollBudget(percent);
+        limited_.store(percent < 100, std::memory_order_relaxed);
     }
     bool spend(std::uint64_t now_ns, std::uint64_t empty_ns) noexcept {
+        if (!limited_.load(std::memory_order_relaxed)) {
+            return true;
+        }
         const std::lock_guard lock(mutex_);
         budget_.spend(now_ns, empty_ns);
         return budget_.open(now_ns);
     }
     bool open(std::uint64_t now_ns) noexcept {
+        if (!limited_.load(std::memory_order_relaxed)) {
+            return true;
+        }
         const std::lock_guard lock(mutex_);
         return budget_.open(now_ns);
     }
 
 private:
+    std::atomic<bool> limited_;
     std::mutex mutex_;
     PollBudget budget_;
 };

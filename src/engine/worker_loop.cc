@@ -19,7 +19,7 @@ constexpr std::size_t looks_per_clock = 16;
 /// How often an awake worker sees whether one of its clocks has run out.
 constexpr std::uint64_t housekeeping_interval_ns = 5'000;
 
-constexpr std::uint64_t budget_check_interval_ns = 20'000;
+constexpr std::uint64_t budget_check_interval_ns = 50'000;
 
 /// An awake worker without armed queues enters the kernel this often all the same. A queue that has moved on may have I/O that
 /// was submitted by this thread, and io_uring posts its completion only when this thread passes through the kernel.
