@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // sidecored: serves the virtio devices of a host's virtual machines.
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <optional>
-#include <signal.h>
 #include <string>
 
 #include <CLI/CLI.hpp>

@@ -48,7 +48,7 @@ public:
     std::vector<control::DeviceInfo> devices() override;
     Result<control::DeviceInfo> device(std::string_view name) override;
     std::vector<control::WorkerInfo> workers() override;
-    Result<control::Statistics> statistics(std::optional<std::string_view> device) override;
+    Result<control::Statistics> statistics(std::optional<std::string_view> name) override;
     Result<control::Explanation> explain(const control::QueueTarget& target) override;
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
@@ -84,7 +84,7 @@ private:
     control::Settings worker_settings() const;
     control::Settings worker_settings(const ServedWorker& worker) const;
     Result<void> start_worker(const control::WorkerSpec& spec);
-    Result<void> end_worker(const engine::Worker& worker);
+    Result<void> end_worker(const engine::Worker& ending);
     Result<void> add_automatic_worker(const std::string& reason);
     Result<void> place(std::uint64_t queue_id, std::uint32_t to_id, std::string_view reason);
     Result<ServedDevice*> find_device(std::string_view name);

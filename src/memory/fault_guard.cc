@@ -51,7 +51,7 @@ Registry& registry() noexcept {
 }
 
 std::atomic<std::uint64_t> damages{0};
-static_assert(std::atomic<std::uintptr_t>::is_always_lock_free && std::atomic<std::uint64_t>::is_always_lock_free,
+static_assert(sizeof(std::uintptr_t) <= sizeof(std::uint64_t) && std::atomic<std::uint64_t>::is_always_lock_free,
               "the signal handler must not take a lock");
 
 bool put_zero_pages(std::uintptr_t from, std::uintptr_t end) noexcept {

@@ -109,7 +109,8 @@ MappedRegion::MappedRegion(const RegionDescription& description, HostPointer map
 MappedRegion::~MappedRegion() {
     // Back to inaccessible rather than unmapped: the reservation still owns the place. The result does not
     // matter; without memory for a new mapping the old one stays until the reservation goes.
-    ::mmap(mapping_, mapping_size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    [[maybe_unused]] void* const place =
+        ::mmap(mapping_, mapping_size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 bool MappedRegion::continues_into(const MappedRegion& next) const noexcept {

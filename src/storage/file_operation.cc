@@ -12,7 +12,7 @@ namespace sidecore::storage {
 
 namespace {
 
-constexpr std::size_t zero_block_bytes = 64 * 1024;
+constexpr std::size_t zero_block_bytes = 64U << 10U;
 constexpr std::size_t zero_segments = FileOperation::zero_step_bytes / zero_block_bytes;
 
 // Never written to; not const, so that it costs no space in the program's file.

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t page_bytes = 4096;
 
 // Below this, writing zeroes costs less than a system call and the page faults that follow it.
-constexpr std::uint64_t release_bytes_min = 64 * 1024;
+constexpr std::uint64_t release_bytes_min = 64U << 10U;
 
 constexpr std::uint64_t round_down(std::uint64_t value) noexcept {
     return value & ~(page_bytes - 1);

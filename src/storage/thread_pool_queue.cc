@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
+#include <csignal>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/uio.h>
 #include <system_error>
 #include <unistd.h>
