@@ -19,9 +19,9 @@
 #include "base/error.hh"
 #include "frontend/blk_driver.hh"
 #include "latency_histogram.hh"
+#include "measure.hh"
 #include "mirror_device.hh"
 #include "ping_pong.hh"
-#include "process_usage.hh"
 #include "spinner.hh"
 
 namespace sidecore::bench {
@@ -34,8 +34,7 @@ struct Options {
     std::string socket;
     bool mirror = false;
     std::vector<std::uint16_t> depths{1, 8, 32, 128};
-    double seconds = 2;
-    double warm_up_seconds = 0.3;
+    MeasureOptions measure{.seconds = 2};
     std::uint16_t queues = 1;
     std::uint16_t queue_size = 512;
     bool event_index = true;
@@ -44,15 +43,13 @@ struct Options {
     std::uint32_t block_bytes = 4096;
     unsigned write_percent = 0;
     double rate = 0;  ///< requests per second that arrive by themselves; 0: each slot asks again when it is idle
-    int cpu = 0;
     int backend_cpu = 1;
-    pid_t backend_pid = 0;
     std::string json;
 };
 
 struct Run {
     std::uint16_t depth = 0;
-    double seconds = 0;
+    Measured measured;
     std::uint64_t operations = 0;
     std::uint64_t errors = 0;
     std::uint64_t p50_ns = 0;
@@ -61,10 +58,7 @@ struct Run {
     std::uint64_t kicks = 0;
     double ping_pong_before_ns = 0;
     double ping_pong_after_ns = 0;
-    std::optional<double> backend_cpus;  ///< CPU time per time
-    std::optional<double> backend_switches_per_s;
-
-    double operations_per_s() const { return static_cast<double>(operations) / seconds; }
+    double operations_per_s() const { return static_cast<double>(operations) / measured.seconds; }
     double kicks_per_operation() const {
         return operations == 0 ? 0 : static_cast<double>(kicks) / static_cast<double>(operations);
     }
@@ -90,28 +84,12 @@ Result<void> drive(const Target& target, const Options& options, Run& run) {
                                                            .rewrite_descriptors = options.rewrite_descriptors}));
         streams.push_back(std::move(stream));
     }
-    SIDECORE_TRY(pin_this_thread(options.cpu));
-    spin_for(streams, options.warm_up_seconds);
-
-    std::optional<ProcessUsage> usage_before;
-    if (options.backend_pid != 0) {
-        SIDECORE_TRY_ASSIGN(usage_before, process_usage(options.backend_pid));
-    }
-    forget(streams);
-    const std::uint64_t start_ns = monotonic_ns();
-    spin_for(streams, options.seconds);
-    run.seconds = static_cast<double>(monotonic_ns() - start_ns) / 1e9;
+    SIDECORE_TRY_ASSIGN(run.measured, measure_streams(streams, options.measure));
     LatencyHistogram latencies;
     for (const Stream& stream : streams) {
         run.kicks += stream.kicks();
         run.operations += stream.operations();
         latencies.add(stream.histogram());
-    }
-    if (usage_before) {
-        SIDECORE_TRY_ASSIGN(const ProcessUsage usage, process_usage(options.backend_pid));
-        run.backend_cpus = static_cast<double>(usage.cpu_ns - usage_before->cpu_ns) / 1e9 / run.seconds;
-        run.backend_switches_per_s =
-            static_cast<double>(usage.context_switches - usage_before->context_switches) / run.seconds;
     }
     run.p50_ns = cycles_to_ns(latencies.percentile(0.50));
     run.p99_ns = cycles_to_ns(latencies.percentile(0.99));
@@ -155,9 +133,9 @@ Result<void> drive_mirror(const Options& options, Run& run) {
 Result<Run> measure(const Options& options, std::uint16_t depth) {
     Run run;
     run.depth = depth;
-    SIDECORE_TRY_ASSIGN(run.ping_pong_before_ns, ping_pong_ns(options.cpu, options.backend_cpu));
+    SIDECORE_TRY_ASSIGN(run.ping_pong_before_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
     SIDECORE_TRY(options.mirror ? drive_mirror(options, run) : drive_backend(options, run));
-    SIDECORE_TRY_ASSIGN(run.ping_pong_after_ns, ping_pong_ns(options.cpu, options.backend_cpu));
+    SIDECORE_TRY_ASSIGN(run.ping_pong_after_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
     return run;
 }
 
@@ -168,8 +146,9 @@ std::string or_dash(const std::optional<double>& value, int digits) {
 void print(const Run& run) {
     fmt::print("{:>5} {:>12.0f} {:>9.2f} {:>9.2f} {:>10.5f} {:>8} {:>11} {:>8.0f} {:>8.0f} {:>6}\n", run.depth,
                run.operations_per_s(), static_cast<double>(run.p50_ns) / 1e3, static_cast<double>(run.p99_ns) / 1e3,
-               run.kicks_per_operation(), or_dash(run.backend_cpus, 2), or_dash(run.backend_switches_per_s, 0),
-               run.ping_pong_before_ns, run.ping_pong_after_ns, run.errors);
+               run.kicks_per_operation(), or_dash(run.measured.backend_cpus, 2),
+               or_dash(run.measured.backend_switches_per_s, 0), run.ping_pong_before_ns, run.ping_pong_after_ns,
+               run.errors);
     std::fflush(stdout);
 }
 
@@ -182,7 +161,7 @@ nlohmann::json to_json(const Options& options, const Run& run) {
         {"rewrite_descriptors", options.rewrite_descriptors},
         {"block_bytes", options.block_bytes},
         {"write_percent", options.write_percent},
-        {"seconds", run.seconds},
+        {"seconds", run.measured.seconds},
         {"operations", run.operations},
         {"errors", run.errors},
         {"iops", run.operations_per_s()},
@@ -195,9 +174,9 @@ nlohmann::json to_json(const Options& options, const Run& run) {
         {"ping_pong_before_ns", run.ping_pong_before_ns},
         {"ping_pong_after_ns", run.ping_pong_after_ns},
     };
-    if (run.backend_cpus) {
-        json["backend_cpus"] = *run.backend_cpus;
-        json["backend_switches_per_s"] = *run.backend_switches_per_s;
+    if (run.measured.backend_cpus) {
+        json["backend_cpus"] = *run.measured.backend_cpus;
+        json["backend_switches_per_s"] = *run.measured.backend_switches_per_s;
     }
     return json;
 }
@@ -243,8 +222,8 @@ int main(int argc, char** argv) {
     app.add_option("--depth", options.depths, "requests in flight per queue; several make a run each")
         ->delimiter(',')
         ->capture_default_str();
-    app.add_option("--seconds", options.seconds, "measured, of each run")->capture_default_str();
-    app.add_option("--warm-up", options.warm_up_seconds, "seconds before that")->capture_default_str();
+    app.add_option("--seconds", options.measure.seconds, "measured, of each run")->capture_default_str();
+    app.add_option("--warm-up", options.measure.warm_up_seconds, "seconds before that")->capture_default_str();
     app.add_option("--queues", options.queues, "virtqueues, all served by this core")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
@@ -260,10 +239,10 @@ int main(int argc, char** argv) {
     app.add_option("--rate", options.rate,
                    "requests per second that arrive at random, whatever is in flight; needs one queue")
         ->check(CLI::PositiveNumber);
-    app.add_option("--cpu", options.cpu, "for this driver")->capture_default_str();
+    app.add_option("--cpu", options.measure.cpu, "for this driver")->capture_default_str();
     app.add_option("--backend-cpu", options.backend_cpu, "where the back-end runs, for the ping-pong")
         ->capture_default_str();
-    app.add_option("--pid", options.backend_pid, "the back-end's process, to see what CPU time it takes");
+    app.add_option("--pid", options.measure.backend_pid, "the back-end's process, to see what CPU time it takes");
     app.add_option("--json", options.json, "file for the results as JSON; - for standard output and no table");
     CLI11_PARSE(app, argc, argv);
     if (options.rate > 0 && options.queues != 1) {

@@ -5,7 +5,6 @@
 #include <iostream>
 #include <list>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,8 +17,8 @@
 #include "base/clock.hh"
 #include "base/error.hh"
 #include "frontend/blk_driver.hh"
+#include "measure.hh"
 #include "ping_pong.hh"
-#include "process_usage.hh"
 #include "spinner.hh"
 
 namespace sidecore::bench {
@@ -30,11 +29,8 @@ using frontend::BlkDriver;
 
 struct Options {
     std::vector<std::string> streams;
-    double seconds = 1;
-    double warm_up_seconds = 0.3;
-    int cpu = 0;
+    MeasureOptions measure{};
     int backend_cpu = 1;
-    pid_t backend_pid = 0;
 };
 
 /// SOCKET[,depth=N][,bytes=N][,rate=N][,queues=N]
@@ -125,30 +121,19 @@ Result<nlohmann::json> measure(const Options& options) {
         streams.push_back(std::move(stream));
         loaded.push_back({spec.socket, spec.load.block_bytes});
     }
-    SIDECORE_TRY_ASSIGN(const double ping_pong_before_ns, ping_pong_ns(options.cpu, options.backend_cpu));
-    SIDECORE_TRY(pin_this_thread(options.cpu));
-    spin_for(streams, options.warm_up_seconds);
-    std::optional<ProcessUsage> before;
-    if (options.backend_pid != 0) {
-        SIDECORE_TRY_ASSIGN(before, process_usage(options.backend_pid));
-    }
-    forget(streams);
-    const std::uint64_t start_ns = monotonic_ns();
-    spin_for(streams, options.seconds);
-    const double seconds = static_cast<double>(monotonic_ns() - start_ns) / 1e9;
-
-    nlohmann::json result{{"seconds", seconds}, {"streams", nlohmann::json::array()}};
+    SIDECORE_TRY_ASSIGN(const double ping_pong_before_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
+    SIDECORE_TRY_ASSIGN(const Measured measured, measure_streams(streams, options.measure));
+    nlohmann::json result{{"seconds", measured.seconds}, {"streams", nlohmann::json::array()}};
     for (std::size_t i = 0; i < streams.size(); ++i) {
-        result["streams"].push_back(to_json(loaded[i], streams[i], seconds));
+        result["streams"].push_back(to_json(loaded[i], streams[i], measured.seconds));
     }
-    if (before) {
-        SIDECORE_TRY_ASSIGN(const ProcessUsage after, process_usage(options.backend_pid));
-        result["backend_cpus"] = static_cast<double>(after.cpu_ns - before->cpu_ns) / 1e9 / seconds;
+    if (measured.backend_cpus) {
+        result["backend_cpus"] = *measured.backend_cpus;
     }
     for (Stream& stream : streams) {
         SIDECORE_TRY(stream.finish_all());
     }
-    SIDECORE_TRY_ASSIGN(const double ping_pong_after_ns, ping_pong_ns(options.cpu, options.backend_cpu));
+    SIDECORE_TRY_ASSIGN(const double ping_pong_after_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
     result["ping_pong_before_ns"] = ping_pong_before_ns;
     result["ping_pong_after_ns"] = ping_pong_after_ns;
     for (BlkDriver& driver : drivers) {
@@ -171,12 +156,12 @@ int main(int argc, char** argv) {
         ->required()
         ->take_all()
         ->expected(1);
-    app.add_option("--seconds", options.seconds, "measured")->capture_default_str();
-    app.add_option("--warm-up", options.warm_up_seconds, "seconds before that")->capture_default_str();
-    app.add_option("--cpu", options.cpu, "for this driver")->capture_default_str();
+    app.add_option("--seconds", options.measure.seconds, "measured")->capture_default_str();
+    app.add_option("--warm-up", options.measure.warm_up_seconds, "seconds before that")->capture_default_str();
+    app.add_option("--cpu", options.measure.cpu, "for this driver")->capture_default_str();
     app.add_option("--backend-cpu", options.backend_cpu, "where the back-end runs, for the ping-pong")
         ->capture_default_str();
-    app.add_option("--pid", options.backend_pid, "the back-end's process, to see what CPU time it takes");
+    app.add_option("--pid", options.measure.backend_pid, "the back-end's process, to see what CPU time it takes");
     CLI11_PARSE(app, argc, argv);
     const auto result = sidecore::bench::measure(options);
     if (!result) {

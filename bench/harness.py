@@ -69,24 +69,24 @@ class Mirror:
         pass
 
 
-def start_sidecored(policy, options, folder, devices=("null",), workers=1):
-    """A daemon with `devices` of one null disk each, on `workers` that share the back-end's core. Its socket is the first device's."""
+def start_sidecored(policy, options, folder):
+    """A daemon with one null disk and one worker."""
     config = folder / f"{policy}.toml"
-    sockets = [folder / f"{policy}-{name}.sock" for name in devices]
+    socket = folder / f"{policy}.sock"
     config.write_text(
         f'[daemon]\ncontrol_socket = "{folder}/{policy}-control.sock"\n\n'
         f'[policy]\nkind = "{policy}"\n\n'
-        + "".join(f'[[worker]]\nname = "worker{i}"\ncpu = {options.backend_cpu}\n\n' for i in range(workers))
-        + "".join(
-            f'[[device]]\nname = "{name}"\nsocket = "{socket}"\nqueues = {options.queues}\n'
-            f'storage = {{ kind = "null", size = {DISK_BYTES} }}\n'
-            for name, socket in zip(devices, sockets)
-        )
+        f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\n\n'
+        f'[[device]]\nname = "null"\nsocket = "{socket}"\nqueues = {options.queues}\n'
+        f'storage = {{ kind = "null", size = {DISK_BYTES} }}\n'
     )
-    socket = sockets[0]
-    program = options.build / "bin" / "sidecored"
-    command = [str(program), "--config", str(config)]
-    return Backend(f"sidecored {policy}", command, socket, options.backend_cpu, folder / f"{policy}.log")
+    return run_sidecored(f"sidecored {policy}", config, socket, options, folder / f"{policy}.log")
+
+
+def run_sidecored(name, config, socket, options, log):
+    """A daemon with that configuration; it is ready when `socket` is there."""
+    command = [str(options.build / "bin" / "sidecored"), "--config", str(config)]
+    return Backend(name, command, socket, options.backend_cpu, log)
 
 
 def start_qemu_storage_daemon(options, folder):
@@ -112,13 +112,24 @@ def drive(backend, options, *arguments, seconds):
         *("--seconds", str(seconds), "--cpu", str(options.cpu), "--backend-cpu", str(options.backend_cpu), "--json", "-"),
         *map(str, arguments),
     ]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60 + 2 * seconds, check=False)
-    if result.returncode != 0:
-        raise Failure(f"{backend.name}: {' '.join(map(str, arguments))}: {result.stderr.strip() or 'requests ended with errors'}")
-    (run,) = json.loads(result.stdout)
+    (run,) = run_json(command, f"{backend.name}: {' '.join(map(str, arguments))}")
     run["backend"] = backend.name
     run["distance"] = distance_of(run)
     return run
+
+
+def run_json(command, what):
+    """What a program prints. Each has a bound of its own on how long it takes; this is for one that hangs."""
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if result.returncode != 0:
+        raise Failure(f"{what}: {result.stderr.strip() or 'requests ended with errors'}")
+    return json.loads(result.stdout)
+
+
+def stayed(runs):
+    """True if the cores were at one distance in all runs: then these can be compared."""
+    distances = {run["distance"] for run in runs}
+    return len(distances) == 1 and "moved" not in distances
 
 
 def distance_of(run):
