@@ -13,7 +13,7 @@ namespace sidecore {
 class LatencySnapshot {
 public:
     static constexpr unsigned sub_buckets = 4;  ///< of each power of two: a bucket is at most 25 % wide
-    static constexpr std::size_t bucket_count = 184;
+    static constexpr std::size_t bucket_count = std::size_t{sub_buckets} * 46;
 
     /// The bucket of `value`; the last one takes all that is larger.
     static constexpr std::size_t bucket_of(std::uint64_t value) noexcept {

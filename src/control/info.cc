@@ -179,6 +179,7 @@ std::vector<VmInfo> vms_of(const std::vector<DeviceInfo>& devices) {
         }
     }
     std::vector<VmInfo> result;
+    result.reserve(vms.size());
     for (auto& [name, vm] : vms) {
         result.push_back(std::move(vm));
     }

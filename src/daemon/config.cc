@@ -78,6 +78,7 @@ void check_worker(const Value& table, const std::vector<WorkerSpec>& workers, Pr
     const std::string* name = value != nullptr ? std::get_if<std::string>(&value->data) : nullptr;
     if (name != nullptr && std::ranges::find(workers, *name, &WorkerSpec::name) == workers.end()) {
         std::vector<std::string_view> names;
+        names.reserve(workers.size());
         for (const WorkerSpec& worker : workers) {
             names.push_back(worker.name);
         }

@@ -41,6 +41,8 @@ public:
     /// Starts the workers. Errors: as add_worker().
     static Result<std::unique_ptr<Manager>> create(Options options);
 
+    Manager(const Manager&) = delete;
+    Manager& operator=(const Manager&) = delete;
     /// Removes all devices as remove_device() does, then ends the workers.
     ~Manager() override;
 

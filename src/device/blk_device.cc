@@ -53,15 +53,17 @@ Result<std::unique_ptr<BlkDevice>> BlkDevice::create(std::unique_ptr<storage::Bl
 
 BlkDevice::BlkDevice(std::unique_ptr<storage::BlockBackend> backend, Options options,
                      const storage::BlockGeometry& geometry)
-    : backend_(std::move(backend)), options_(std::move(options)), geometry_(geometry) {
+    : backend_(std::move(backend)),
+      options_(std::move(options)),
+      geometry_(geometry),
+      features_(blk::feature_version_1 | blk::feature_size_max | blk::feature_seg_max | blk::feature_block_size |
+                blk::feature_topology | blk::feature_flush | blk::feature_config_wce | blk::feature_mq) {
     shared_.capacity_sectors = geometry.capacity_bytes / storage::sector_bytes;
     shared_.read_only = options_.read_only || geometry.read_only;
     shared_.can_discard = geometry.can_discard && !shared_.read_only;
     shared_.can_write_zeroes = geometry.can_write_zeroes && !shared_.read_only;
     shared_.serial = options_.serial;
 
-    features_ = blk::feature_version_1 | blk::feature_size_max | blk::feature_seg_max | blk::feature_block_size |
-                blk::feature_topology | blk::feature_flush | blk::feature_config_wce | blk::feature_mq;
     const auto offer = [this](std::uint64_t feature, bool condition) { features_ |= condition ? feature : 0; };
     offer(blk::feature_event_index, options_.event_index);
     offer(blk::feature_indirect, options_.indirect);

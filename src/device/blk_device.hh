@@ -75,7 +75,7 @@ private:
     const Options options_;
     const storage::BlockGeometry geometry_;
     BlkShared shared_;
-    std::uint64_t features_ = 0;
+    std::uint64_t features_;
     std::atomic<std::uint64_t> accepted_{0};
     std::atomic<bool> writeback_{true};  // the configuration field of the same name
 };

@@ -84,6 +84,8 @@ public:
                                                     std::vector<engine::Worker*> workers,
                                                     std::vector<engine::QueueSettings> settings);
 
+    Endpoint(const Endpoint&) = delete;
+    Endpoint& operator=(const Endpoint&) = delete;
     /// stop()
     ~Endpoint() override;
 

@@ -24,6 +24,10 @@ public:
 
     static Result<Mailbox> create();
     Mailbox(Mailbox&& other) noexcept : wake_(std::move(other.wake_)) {}
+    Mailbox& operator=(Mailbox&&) = delete;
+    Mailbox(const Mailbox&) = delete;
+    Mailbox& operator=(const Mailbox&) = delete;
+    ~Mailbox() = default;
 
     void post(Command command);
 

@@ -19,15 +19,6 @@ std::string_view to_string(Mode mode) noexcept;
 /// A time that never comes.
 inline constexpr std::uint64_t forever_ns = UINT64_MAX;
 
-/// A worker that is awake looks for the kicks of notified queues this often. Such a look is a system call, and with what it drives out of the
-/// caches costs a busy worker about a microsecond; one that spins has nothing better to do.
-inline constexpr std::uint64_t busy_kick_check_ns = 40'000;
-inline constexpr std::uint64_t spin_kick_check_ns = 5'000;
-
-/// A queue over which the worker went to sleep is looked at again when the worker wakes up, for whatever reason, after so many sleeps since
-/// it had work; after that it has to kick. To list and arm it again costs a few hundredths of a kick.
-inline constexpr std::uint32_t relist_patience = 16;
-
 /// Work that was found in a queue.
 struct Work {
     std::uint64_t now_ns = 0;      ///< when the turn that found it was over

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "engine/worker_habits.hh"
+
 namespace sidecore::engine {
 
 namespace {

@@ -79,7 +79,7 @@ private:
     X(cpu_other_ns)       /* CPU time of no queue */
 
 #define SIDECORE_DECLARE_COUNTER(name) Counter name;
-#define SIDECORE_DECLARE_VALUE(name) std::uint64_t name = 0;
+#define SIDECORE_DECLARE_VALUE(name) std::uint64_t name = 0;  // NOLINT(bugprone-macro-parentheses)
 #define SIDECORE_COPY_COUNTER(name) snapshot.name = name.get();
 
 /// A moment's copy of the counters below; each value is exact, together they may be a turn apart.

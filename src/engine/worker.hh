@@ -213,7 +213,7 @@ private:
     double pass_cycles_ = 0;         // of one pass, lately
     std::uint64_t last_kick_check_ = 0;
     std::uint64_t next_housekeeping_ = 0;
-    std::uint64_t next_budget_check_ = 0;
+    std::uint64_t next_limits_check_ = 0;
     std::uint64_t earliest_poll_end_ns_ = 0;  // of the listed, polled queues; or earlier
     std::uint64_t next_settlement_ = 0;
     std::uint64_t left_behind_until_ =

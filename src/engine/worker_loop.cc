@@ -8,6 +8,7 @@
 #include "base/clock.hh"
 #include "engine/seat.hh"
 #include "engine/worker.hh"
+#include "engine/worker_habits.hh"
 
 namespace sidecore::engine {
 
@@ -15,15 +16,6 @@ namespace {
 
 /// A spinning worker reads the clock once in so many looks at queues: a look costs less than the clock.
 constexpr std::size_t looks_per_clock = 16;
-
-/// How often an awake worker sees whether one of its clocks has run out.
-constexpr std::uint64_t housekeeping_interval_ns = 5'000;
-
-constexpr std::uint64_t budget_check_interval_ns = 50'000;
-
-/// An awake worker without armed queues enters the kernel this often all the same. A queue that has moved on may have I/O that
-/// was submitted by this thread, and io_uring posts its completion only when this thread passes through the kernel.
-constexpr std::uint64_t kernel_visit_interval_ns = 1'000'000;
 
 constexpr std::uint64_t settlement_interval_ns = 10'000'000;
 
@@ -275,17 +267,17 @@ void Worker::housekeeping(std::uint64_t kick_check_ns) {
     if (now_ < next_housekeeping_) {
         return;
     }
-    next_housekeeping_ = now_ + to_cycles(housekeeping_interval_ns);
+    next_housekeeping_ = now_ + to_cycles(housekeeping_ns);
     const std::uint64_t now = now_ns();
     if (now >= earliest_poll_end_ns_) {
         ask_policies(now);
     }
-    if (now_ >= next_budget_check_) {
-        next_budget_check_ = now_ + to_cycles(budget_check_interval_ns);
+    if (now_ >= next_limits_check_) {
+        next_limits_check_ = now_ + to_cycles(limits_check_ns);
         check_limits(now);
     }
     const bool waited_for = armed_ != 0 || now_ < left_behind_until_;
-    if (now_ - last_kick_check_ >= to_cycles(waited_for ? kick_check_ns : kernel_visit_interval_ns)) {
+    if (now_ - last_kick_check_ >= to_cycles(waited_for ? kick_check_ns : kernel_visit_ns)) {
         last_kick_check_ = now_;
         statistics_.kick_checks.add(1);
         look_for_events(0);

@@ -95,6 +95,8 @@ private:
         Mapping(std::byte* start, std::uint64_t size) noexcept : start_(start), size_(size) {}
         Mapping(Mapping&& other) noexcept;
         Mapping& operator=(Mapping&& other) noexcept;
+        Mapping(const Mapping&) = delete;
+        Mapping& operator=(const Mapping&) = delete;
         ~Mapping();
 
     private:

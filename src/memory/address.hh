@@ -13,7 +13,7 @@ template <typename Space>
 struct Address {
     std::uint64_t value = 0;
 
-    friend constexpr auto operator<=>(Address, Address) = default;
+    friend constexpr auto operator<=>(Address, Address) = default;  // NOLINT(modernize-use-nullptr): its own 0
 
     /// `offset` bytes further. Wraps like the hardware does: ranges are checked by MemoryMap, not here.
     constexpr Address operator+(std::uint64_t offset) const noexcept { return Address{value + offset}; }

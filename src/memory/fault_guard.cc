@@ -46,7 +46,8 @@ struct Registry {
 
 Registry& registry() noexcept {
     // Not destroyed: a worker may still fault while the process exits.
-    static Registry* const instance = new Registry;
+    static Registry* const instance =
+        new Registry;  // NOLINT(bugprone-unhandled-exception-at-new): nothing runs without it
     return *instance;
 }
 

@@ -12,10 +12,6 @@
 
 namespace sidecore::sim {
 
-/// How often the engine's worker asks the policies of polled queues whether to go on. In most experiments it does whenever it has read the
-/// clock, so that a fixed threshold is what it says.
-inline constexpr std::uint64_t worker_policy_check_ns = 5'000;
-
 /// A world in which a sleep costs a hundred times as much, arming takes no time, and the worker reads the clock after each look: what
 /// is left between theory and simulation is chance.
 World exact_world();

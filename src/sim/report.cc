@@ -173,7 +173,7 @@ ordered_json intervals(std::size_t length) {
     for (const Contestant& contestant : contestants()) {
         world.policy_check_ns = 0;
         const auto at_once = mean_and_worst(world, contestant.policy, suite);
-        world.policy_check_ns = worker_policy_check_ns;
+        world.policy_check_ns = engine::housekeeping_ns;
         const auto as_built = mean_and_worst(world, contestant.policy, suite);
         rows.push_back({{"policy", contestant.name}, {"at_once", at_once}, {"as_built", as_built}});
     }
@@ -204,7 +204,7 @@ ordered_json habits(std::size_t length, std::uint64_t host_ns) {
         World world;
     };
     World as_built;
-    as_built.policy_check_ns = worker_policy_check_ns;
+    as_built.policy_check_ns = engine::housekeeping_ns;
     World looks_more_often = as_built;
     looks_more_often.busy_kick_check_ns = 5'000;
     World looks_less_often = as_built;
@@ -318,7 +318,7 @@ ordered_json changes_of_load(std::size_t length) {
 
 ordered_json host(std::uint64_t end_ns) {
     World world;
-    world.policy_check_ns = worker_policy_check_ns;
+    world.policy_check_ns = engine::housekeeping_ns;
     world.turn_ns = host_turn_ns;
     const double seconds = static_cast<double>(end_ns) / 1e9;
     const auto queues = busy_host(end_ns);

@@ -7,6 +7,7 @@
 #include "base/latency_histogram.hh"
 #include "engine/costs.hh"
 #include "engine/policy.hh"
+#include "engine/worker_habits.hh"
 
 namespace sidecore::sim {
 
@@ -21,12 +22,13 @@ struct World {
     std::uint64_t pass_ns = 8;           ///< a pass over the list, beside the looks
     std::uint64_t turn_ns = 0;           ///< a turn, beside the requests
     std::uint32_t looks_per_clock = 16;  ///< a spinning worker reads the clock once in so many looks
-    std::uint64_t policy_check_ns = 0;   ///< between two askings of the policies; 0: whenever the clock is read
+    /// Between two askings of the policies: the engine's is housekeeping_ns. 0, whenever the clock is read: so a fixed threshold is what it says.
+    std::uint64_t policy_check_ns = 0;
 
     // An awake worker looks for kicks this often
     std::uint64_t busy_kick_check_ns = engine::busy_kick_check_ns;  ///< ... while it has work
     std::uint64_t spin_kick_check_ns = engine::spin_kick_check_ns;  ///< ... while it has none
-    std::uint64_t kernel_visit_ns = 1'000'000;                      ///< ... while no queue is armed
+    std::uint64_t kernel_visit_ns = engine::kernel_visit_ns;        ///< ... while no queue is armed
 
     /// A queue is listed again after so many sleeps since it had work.
     std::uint32_t relist_patience = engine::relist_patience;

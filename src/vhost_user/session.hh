@@ -124,6 +124,7 @@ private:
     Result<Answer> set_vring_enable(const Message& message);
     Result<void> check_index(std::uint32_t index) const;
     Result<void> check_parts(const Vring& vring) const;
+    std::uint16_t vring_count() const noexcept { return static_cast<std::uint16_t>(vrings_.size()); }
     bool is_complete(const Vring& vring) const noexcept;
     Result<void> start_if_complete(std::uint16_t index);
     Result<void> start_vring(std::uint16_t index);

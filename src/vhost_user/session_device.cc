@@ -20,7 +20,7 @@ Result<Session::Answer> Session::set_features(const Message& message) {
                        fmt::format("features {:#x}, of which {:#x} were not offered", value, features & ~offered));
     }
     if (!features_ || *features_ != features) {
-        for (std::uint16_t index = 0; index < static_cast<std::uint16_t>(vrings_.size()); ++index) {
+        for (std::uint16_t index = 0; index < vring_count(); ++index) {
             if (!vrings_[index].started) {
                 continue;
             }
@@ -39,7 +39,7 @@ Result<Session::Answer> Session::set_features(const Message& message) {
     // "Upon receiving a SET_FEATURES message without VHOST_USER_F_PROTOCOL_FEATURES set, the back-end must
     // enable all rings immediately" (Ring states).
     if ((value & protocol_features_mask) == 0) {
-        for (std::uint16_t index = 0; index < static_cast<std::uint16_t>(vrings_.size()); ++index) {
+        for (std::uint16_t index = 0; index < vring_count(); ++index) {
             SIDECORE_TRY(enable_vring(index, true));
         }
     }

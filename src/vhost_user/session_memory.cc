@@ -45,7 +45,7 @@ Result<Session::Answer> Session::use_memory(const Message& message, Result<std::
     }
     SIDECORE_TRY(handler_.set_memory(*map));
     map_ = std::move(*map);
-    for (std::uint16_t index = 0; index < static_cast<std::uint16_t>(vrings_.size()); ++index) {
+    for (std::uint16_t index = 0; index < vring_count(); ++index) {
         // One that was kicked too early goes on waiting if its ring may lie in a region that is still to come.
         if (is_complete(vrings_[index]) && check_parts(vrings_[index])) {
             SIDECORE_TRY(start_vring(index));

@@ -252,8 +252,7 @@ Result<void> Session::stop_vring(std::uint16_t index) {
 
 Result<void> Session::stop_all_vrings() {
     Result<void> result;
-    const auto count = static_cast<std::uint16_t>(vrings_.size());
-    for (std::uint16_t index = 0; index < count; ++index) {
+    for (std::uint16_t index = 0; index < vring_count(); ++index) {
         if (!vrings_[index].started) {
             continue;
         }

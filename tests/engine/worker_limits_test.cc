@@ -13,6 +13,7 @@
 #include "engine/fake_queue.hh"
 #include "engine/wait.hh"
 #include "engine/worker.hh"
+#include "engine/worker_habits.hh"
 
 namespace sidecore::engine {
 namespace {

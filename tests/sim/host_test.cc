@@ -18,7 +18,7 @@ const engine::PolicySettings& policy(const std::string& name) {
 World host_world() {
     World world;
     world.turn_ns = 150;
-    world.policy_check_ns = worker_policy_check_ns;
+    world.policy_check_ns = engine::housekeeping_ns;
     return world;
 }
 
