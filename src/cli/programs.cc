@@ -27,6 +27,7 @@ Error become(std::string_view name, char** arguments) {
 Result<std::string> output_of(std::string_view name, std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), std::string(name));
     std::vector<char*> words;
+    words.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) {
         words.push_back(argument.data());
     }

@@ -96,7 +96,7 @@ private:
     Result<control::Settings> change_daemon_settings(const control::SettingsChange& change);
     Result<control::Settings> change_worker_settings(std::string_view name, const control::SettingsChange& change);
     void settle_accounts() const;
-    control::WorkerInfo describe(const ServedWorker& worker) const;
+    control::WorkerInfo describe(const ServedWorker& served) const;
     std::vector<control::WorkerInfo> describe_workers() const;
     std::vector<control::DeviceInfo> describe_devices() const;
 

@@ -3,11 +3,11 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <poll.h>
-#include <signal.h>
 #include <string>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -88,7 +88,7 @@ Result<void> set_up_process() {
 }
 
 void notify_service_manager(std::string_view state) {
-    const char* path = std::getenv("NOTIFY_SOCKET");
+    const char* path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nobody sets variables
     if (path == nullptr || *path == '\0') {
         return;
     }

@@ -78,9 +78,11 @@ private:
     X(cpu_ns)             /* CPU time accounted for so far: serving, polling, waking, and this: */ \
     X(cpu_other_ns)       /* CPU time of no queue */
 
+// NOLINTBEGIN(bugprone-macro-parentheses): they declare what they are given
 #define SIDECORE_DECLARE_COUNTER(name) Counter name;
-#define SIDECORE_DECLARE_VALUE(name) std::uint64_t name = 0;  // NOLINT(bugprone-macro-parentheses)
-#define SIDECORE_COPY_COUNTER(name) snapshot.name = name.get();
+#define SIDECORE_DECLARE_VALUE(name) std::uint64_t name = 0;
+// NOLINTEND(bugprone-macro-parentheses)
+#define SIDECORE_COPY_COUNTER(name) snapshot.name = (name).get();
 
 /// A moment's copy of the counters below; each value is exact, together they may be a turn apart.
 struct QueueSnapshot {

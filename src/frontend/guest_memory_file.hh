@@ -60,6 +60,8 @@ public:
 
     GuestMemoryFile(GuestMemoryFile&&) noexcept = default;
     GuestMemoryFile& operator=(GuestMemoryFile&&) noexcept = default;
+    GuestMemoryFile(const GuestMemoryFile&) = delete;
+    GuestMemoryFile& operator=(const GuestMemoryFile&) = delete;
     ~GuestMemoryFile() = default;
 
     std::span<const Region> regions() const noexcept { return regions_; }

@@ -103,11 +103,14 @@ void on_bus_error(int signal, siginfo_t* info, void* /*context*/) {
     errno = saved_errno;
 }
 
-GuardedRange::Slot* take_slot() {
+/// A slot that holds the range from now on.
+GuardedRange::Slot* take_slot(std::uintptr_t first, std::size_t size, std::size_t block_bytes) {
+    const std::lock_guard lock(registry().mutex);
     Chunk* chunk = &registry().first;
     while (true) {
         for (GuardedRange::Slot& slot : chunk->slots) {
             if (slot.start.load(std::memory_order_relaxed) == 0) {
+                slot.set(first, first + size, block_bytes);
                 return &slot;
             }
         }
@@ -138,12 +141,8 @@ std::uint64_t damage_count() noexcept {
     return damages.load(std::memory_order_acquire);
 }
 
-GuardedRange::GuardedRange(HostPointer start, std::size_t size, std::size_t block_bytes) {
-    const std::lock_guard lock(registry().mutex);
-    slot_ = take_slot();
-    const auto first = reinterpret_cast<std::uintptr_t>(start);
-    slot_->set(first, first + size, block_bytes);
-}
+GuardedRange::GuardedRange(HostPointer start, std::size_t size, std::size_t block_bytes)
+    : slot_(take_slot(reinterpret_cast<std::uintptr_t>(start), size, block_bytes)) {}
 
 GuardedRange::~GuardedRange() {
     const std::lock_guard lock(registry().mutex);

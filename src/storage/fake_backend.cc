@@ -23,6 +23,9 @@ public:
     FakeQueue(std::shared_ptr<FakeDisk> disk, Fd timer, std::uint32_t depth)
         : disk_(std::move(disk)), timer_(std::move(timer)), completed_(depth) {}
 
+    FakeQueue(const FakeQueue&) = delete;
+    FakeQueue& operator=(const FakeQueue&) = delete;
+
     ~FakeQueue() override {
         const std::lock_guard lock(disk_->mutex_);
         assert(completed_.empty() && delayed_.empty());

@@ -97,6 +97,9 @@ public:
         }
     }
 
+    IoUringQueue(const IoUringQueue&) = delete;
+    IoUringQueue& operator=(const IoUringQueue&) = delete;
+
     ~IoUringQueue() override { assert(in_flight_ == 0); }
 
     void submit(std::span<BlockRequest* const> batch) noexcept override;
@@ -253,7 +256,8 @@ void IoUringQueue::take_back_prepared(int result) noexcept {
     io_uring_sq& queue = ring_->sq;
     const unsigned begin = *queue.khead;
     for (unsigned i = begin; i != queue.sqe_tail; ++i) {
-        Slot& slot = *reinterpret_cast<Slot*>(queue.sqes[i & queue.ring_mask].user_data);
+        const std::uint64_t data = queue.sqes[i & queue.ring_mask].user_data;
+        Slot& slot = *reinterpret_cast<Slot*>(data);  // NOLINT(performance-no-int-to-ptr): from prepare()
         slot.operation.request().result = result;
         finished_.push(slot.operation.request());
         release(slot);

@@ -31,6 +31,8 @@ public:
             job.next = std::exchange(free_, &job);
         }
     }
+    ThreadPoolQueue(const ThreadPoolQueue&) = delete;
+    ThreadPoolQueue& operator=(const ThreadPoolQueue&) = delete;
 
     ~ThreadPoolQueue() override { assert(in_flight_ == 0); }
 

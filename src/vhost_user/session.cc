@@ -116,7 +116,6 @@ Result<Session::Answer> Session::dispatch(Message& message) {
         // Nothing depends on it: one connection has one front-end. QEMU sends it once for each queue pair of
         // a net device.
         case Request::set_owner:
-            return Answer::done;
         // Deprecated; "back-ends either ignore this message, or use it to disable all rings". A front-end
         // without protocol features could not enable them again, so it is ignored.
         case Request::reset_owner:

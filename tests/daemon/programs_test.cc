@@ -3,12 +3,12 @@
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
-#include <signal.h>
 #include <string>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -37,7 +37,7 @@ using ::testing::HasSubstr;
 class Sidecored : public ::testing::Test {
 protected:
     std::string write_config(const std::string& text) {
-        const std::string path = folder_ / "sidecored.toml";
+        std::string path = folder_ / "sidecored.toml";
         std::ofstream(path) << fmt::format("[daemon]\ncontrol_socket = \"{}\"\n", control_socket()) << text;
         return path;
     }

@@ -43,33 +43,40 @@ TEST_P(Moves, AThousandUnderVerifiedIoLoseAndDoubleNothing) {
     auto driver = live.start(driver_options());
     VerifiedLoad load({0, 4096}, 1);
     std::atomic<bool> stop{false};
-    std::uint64_t made = 0;
+    std::atomic<bool> failed{false};
+    std::atomic<std::uint64_t> made{0};
     std::uint64_t executed = 0;
     std::thread running([&] {
-        Result<void> done;
-        while (!stop && done) {
-            done = load.run(driver.requests(), 50, 12);
+        while (!stop) {
+            const auto done = load.run(driver.requests(), 50, 12);
+            if (!done) {
+                ADD_FAILURE() << done.error().message;
+                failed = true;
+                return;
+            }
             made += 50;
         }
-        EXPECT_TRUE(done) << done.error().message;
         executed = storage->seen().size();
         const auto compared = load.compare_all(driver.requests());
         EXPECT_TRUE(compared) << compared.error().message;
     });
-    for (std::size_t i = 1; i <= 1000; ++i) {
-        const auto moved = live.endpoint().move_queue(0, *workers[i % 3]);
+    // However the machine shares its cores between the two, at least so many of each meet.
+    std::size_t moves = 0;
+    while ((moves < 1000 || made < 500) && !failed) {
+        ++moves;
+        const auto moved = live.endpoint().move_queue(0, *workers[moves % 3]);
         EXPECT_TRUE(moved) << moved.error().message;
-        if (i % 4 == 0) {  // and some before the queue has had a turn at all
+        if (moves % 4 == 0) {  // and some before the queue has had a turn at all
             std::this_thread::sleep_for(std::chrono::microseconds(500));
         }
     }
     stop = true;
     running.join();
+    ASSERT_FALSE(failed);
     EXPECT_EQ(executed, made);
-    EXPECT_GT(load.writes(), 200U);
     EXPECT_TRUE(eventually([&] { return live.counters().completions == storage->seen().size(); }));
-    EXPECT_EQ(live.counters().moves, 1000U);
-    EXPECT_EQ(&live.endpoint().worker(0), workers[1000 % 3].get());
+    EXPECT_EQ(live.counters().moves, moves);
+    EXPECT_EQ(&live.endpoint().worker(0), workers[moves % 3].get());
 }
 
 TEST_P(Moves, WhatAHolderOfAMovedQueueOwesIsDoneElsewhere) {

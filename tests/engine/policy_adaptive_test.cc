@@ -102,7 +102,8 @@ TEST_F(AdaptivePolicyTest, AGapEndsWhenTheWorkerGoesToSleep) {
         ASSERT_EQ(policy.on_work({.now_ns = now, .arrived_ns = now, .pass_ns = pass_ns}).mode, Mode::polled);
     }
     EXPECT_EQ(policy.figures().gaps, 100U);
-    EXPECT_EQ(policy.figures().paid_ns, static_cast<double>(price + 100 * (price / 10)));
+    const std::uint64_t gap = price / 10;
+    EXPECT_EQ(policy.figures().paid_ns, static_cast<double>(price + 100 * gap));
 }
 
 TEST_F(AdaptivePolicyTest, TakesOverAPolledQueueForOneMoreThreshold) {

@@ -86,7 +86,7 @@ TEST(ThresholdLearner, LearnsToWaitForTheShortOnesOfTwoKinds) {
     for (int i = 0; i < 200; ++i) {
         account.gap(i % 2 == 0 ? B / 10 : 100 * B);
     }
-    EXPECT_NEAR(static_cast<double>(account.begin()), B / 10, B / 10 / 4);
+    EXPECT_NEAR(static_cast<double>(account.begin()), B / 10.0, B / 40.0);
 }
 
 TEST(ThresholdLearner, HasAdaptedToAnotherLoadBeforeItsExtraCostComesToTenPrices) {

@@ -43,10 +43,8 @@ Result<int> ReplayedFrontEnd::make_descriptor(const std::string& kind) {
     } else if (kind.starts_with("file:")) {
         SIDECORE_TRY_ASSIGN(Fd file, make_file(std::string_view(kind).substr(5)));
         descriptors_.push_back(std::move(file));
-    } else if (kind == "socket" && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0) {
-        descriptors_.emplace_back(pair[0]);
-        descriptors_.emplace_back(pair[1]);
-    } else if (kind == "pipe" && ::pipe2(pair.data(), O_CLOEXEC) == 0) {
+    } else if ((kind == "socket" && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0) ||
+               (kind == "pipe" && ::pipe2(pair.data(), O_CLOEXEC) == 0)) {
         descriptors_.emplace_back(pair[0]);
         descriptors_.emplace_back(pair[1]);
     } else {

@@ -28,7 +28,7 @@ T must(Result<T> result) {
     return std::move(*result);
 }
 
-Kind file_kind(std::string name, std::string parent, bool direct, FileEngine engine) {
+Kind file_kind(const std::string& name, const std::string& parent, bool direct, FileEngine engine) {
     return {name, true, true, [=](std::uint64_t capacity_bytes, bool read_only) {
                 auto directory = std::make_shared<TemporaryDirectory>(parent);
                 FileOptions options;
@@ -41,7 +41,7 @@ Kind file_kind(std::string name, std::string parent, bool direct, FileEngine eng
             }};
 }
 
-Kind loop_kind(std::string name, std::uint32_t block_bytes, bool direct, FileEngine engine) {
+Kind loop_kind(const std::string& name, std::uint32_t block_bytes, bool direct, FileEngine engine) {
     struct Ground {
         TemporaryDirectory directory;
         std::optional<LoopDevice> device;

@@ -2,12 +2,12 @@
 #include "storage/thread_tools.hh"
 
 #include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <signal.h>
 #include <string>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
