@@ -20,6 +20,12 @@ ThreadSchedule ThreadScheduleReader::read() const noexcept {
     if (::getrusage(RUSAGE_THREAD, &usage) == 0) {
         schedule.preemptions = static_cast<std::uint64_t>(usage.ru_nivcsw);
     }
+    schedule.run_delay_ns = run_delay_ns();
+    return schedule;
+}
+
+std::uint64_t ThreadScheduleReader::run_delay_ns() const noexcept {
+    std::uint64_t delay_ns = 0;
     if (schedstat_) {
         // "time on the CPU, time waiting for it, number of turns", in nanoseconds
         std::array<char, 96> text;
@@ -27,10 +33,10 @@ ThreadSchedule ThreadScheduleReader::read() const noexcept {
         const char* const end = text.data() + std::max<ssize_t>(size, 0);
         const char* const delay = std::find(static_cast<const char*>(text.data()), end, ' ');
         if (delay != end) {
-            std::from_chars(delay + 1, end, schedule.run_delay_ns);
+            std::from_chars(delay + 1, end, delay_ns);
         }
     }
-    return schedule;
+    return delay_ns;
 }
 
 void NeighbourRule::observe(std::uint64_t now_ns, const ThreadSchedule& schedule) noexcept {

@@ -22,12 +22,15 @@ public:
     void open() noexcept;
     ThreadSchedule read() const noexcept;
 
+    /// The time alone: one system call.
+    std::uint64_t run_delay_ns() const noexcept;
+
 private:
     Fd schedstat_;
 };
 
 /// Whether a worker that spins is in others' way: it is ready to run and others do instead, for more than a fifth of the time lately.
-/// Then it stops spinning for a while, for twice as long if it is still so afterwards, and starts again after. Whoever wants the CPU for
+/// Then it saves CPU time and nothing else for a while (see Worker::begin_gap()), for twice as long if it is still so afterwards, and starts again after. Whoever wants the CPU for
 /// a moment only, as the kernel's own threads do, gets it at once and needs no such favour. Queues that the operator wants polled
 /// always (Persistence::unconditional) keep the worker spinning all the same. Pure.
 class NeighbourRule {

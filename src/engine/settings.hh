@@ -50,7 +50,7 @@ struct WorkerSettings {
     /// How much of the worker's time may be spent on looks that find nothing; 100: no limit.
     std::uint32_t poll_budget_percent = 100;
 
-    /// Stops spinning while other threads want the worker's CPU, unless a queue is to be polled always.
+    /// Decides as under Prefer::cpu while other threads want the worker's CPU, unless a queue is to be polled always.
     bool good_neighbour = true;
 
     /// A queue's turn ends early when another queue's work has waited for longer than this; 0: never.

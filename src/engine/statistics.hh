@@ -73,7 +73,7 @@ private:
     X(noqueue_works)      /* wake-ups without any queue's work: commands, stale kicks */           \
     X(pending_works)      /* queues with work left at the end of a pass, summed */                 \
     X(kick_checks)        /* looks for kicks while awake */                                        \
-    X(neighbour_pauses)   /* times it stopped spinning because others wanted its CPU */            \
+    X(neighbour_pauses)   /* times others wanted its CPU, so that it began to save */              \
     X(budget_pauses)      /* times it stopped spinning because its poll budget was used up */      \
     X(cpu_ns)             /* CPU time accounted for so far: serving, polling, waking, and this: */ \
     X(cpu_other_ns)       /* CPU time of no queue */

@@ -132,7 +132,7 @@ private:
     void spin();
     void begin_gap();
     void find_spin_terms();
-    bool may_spin() const noexcept { return budget_open_ && (neighbours_agree_ || unconditional_); }
+    bool neighbours_mind() const noexcept { return !neighbours_agree_ && !unconditional_; }
     bool spun_enough();
     void rest();
     void housekeeping(std::uint64_t kick_check_ns);
@@ -141,6 +141,7 @@ private:
     void sleep();
     void list_again();
     bool look_for_events(int timeout_ms);
+    std::uint64_t wake_latency_ns(std::uint64_t slept_ns) noexcept;
     bool on_event(std::uint64_t data, std::uint64_t arrival);
     void read_clock() noexcept;
 
@@ -230,6 +231,7 @@ private:
     ThreadScheduleReader schedule_;
     bool budget_open_ = true;
     bool neighbours_agree_ = true;
+    std::uint64_t run_delay_seen_ns_ = 0;
     bool spin_terms_stale_ = true;  // what follows has to be found out anew
     bool all_yield_ = true;         // every polled queue that is listed leaves it to the spin rule whether to sleep
     bool unconditional_ = false;    // one of them is polled whatever the neighbours want

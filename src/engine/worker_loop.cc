@@ -19,6 +19,10 @@ constexpr std::size_t looks_per_clock = 16;
 
 constexpr std::uint64_t settlement_interval_ns = 10'000'000;
 
+/// After a sleep of at least this length the kernel is asked whether it was so long only because others had the CPU: which it gives them
+/// for a millisecond or more.
+constexpr std::uint64_t ask_after_sleep_ns = 500'000;
+
 /// Events taken from the kernel at a time.
 constexpr std::size_t events_at_once = 64;
 
@@ -210,7 +214,9 @@ void Worker::begin_gap() {
     find_spin_terms();
     in_gap_ = true;
     found_after_sleep_ = false;
-    spin_until_ns_ = spin_rule_.begin(now_ns(), sleep_price_ns_);
+    // Others on the CPU do not mind looks that cost less than a sleep, and nothing else counts.
+    const double price_ns = neighbours_mind() ? options_.costs.sleep_price_ns(Prefer::cpu) : sleep_price_ns_;
+    spin_until_ns_ = spin_rule_.begin(now_ns(), price_ns);
 }
 
 /// Whose wishes count while nothing is to be done: those of the queues that keep the worker awake now.
@@ -233,16 +239,16 @@ void Worker::find_spin_terms() {
     }
 }
 
-/// Whether the worker has looked on for long enough. If all that keeps it awake are queues whose policy yields, the spin rule has said
-/// for how long; else the others end it, by leaving their mode.
+/// Whether the worker has looked on for long enough. If all that keeps it awake are queues whose policy yields, or others want the CPU,
+/// the spin rule has said for how long; else the queues end it, by leaving their mode.
 bool Worker::spun_enough() {
     find_spin_terms();
-    return !may_spin() || (all_yield_ && now_ns() >= spin_until_ns_);
+    return !budget_open_ || ((all_yield_ || neighbours_mind()) && now_ns() >= spin_until_ns_);
 }
 
-/// Arms the queues that do not insist on being polled: all of them when the worker may not spin at all.
+/// Arms the queues that do not insist on being polled: all of them when it is not for the policies to say.
 void Worker::rest() {
-    const bool only_yielding = may_spin();
+    const bool only_yielding = budget_open_ && !neighbours_mind();
     for (std::size_t i = 0; i < pass_.size(); ++i) {
         Seat& seat = *pass_[i];
         if (!seat.listed || seat.mode != Mode::polled || (only_yielding && seat.persistence != Persistence::yields)) {
@@ -322,7 +328,9 @@ void Worker::check_limits(std::uint64_t now_ns) {
     neighbours_agree_ = true;
     if (settings_.good_neighbour) {
         if (now_ns >= neighbour_.next_look_ns()) {
-            neighbour_.observe(now_ns, schedule_.read());
+            const ThreadSchedule schedule = schedule_.read();
+            run_delay_seen_ns_ = schedule.run_delay_ns;
+            neighbour_.observe(now_ns, schedule);
             statistics_.neighbour_pauses.set(neighbour_.pauses());
         }
         neighbours_agree_ = neighbour_.may_spin(now_ns);
@@ -378,7 +386,7 @@ bool Worker::look_for_events(int timeout_ms) {
     (slept ? statistics_.wait : statistics_.cycles).add(now - now_);
     now_ = now;
     // What woke us came earlier than we noticed; not before we went to sleep, though, or it would have been found.
-    const auto latency = slept ? static_cast<std::uint64_t>(options_.costs.wake_latency_ns / ns_per_cycle_) : 0;
+    const std::uint64_t latency = slept ? to_cycles(wake_latency_ns(to_ns(now_ - start))) : 0;
     const std::uint64_t arrival = std::max(start, now_ > latency ? now_ - latency : 0);
     bool for_a_queue = false;
     for (int i = 0; i < count; ++i) {
@@ -389,6 +397,18 @@ bool Worker::look_for_events(int timeout_ms) {
         arrival_ = arrival;
     }
     return for_a_queue;
+}
+
+/// From what woke the worker to its noticing it, after a sleep of `slept_ns`.
+std::uint64_t Worker::wake_latency_ns(std::uint64_t slept_ns) noexcept {
+    const auto usual_ns = static_cast<std::uint64_t>(options_.costs.wake_latency_ns);
+    if (slept_ns < ask_after_sleep_ns) {
+        return usual_ns;
+    }
+    // Perhaps others had the CPU. Were that taken for a time without work, the worker would sleep again next time, and go on so.
+    const std::uint64_t delay_ns = schedule_.run_delay_ns();
+    const std::uint64_t waited_ns = delay_ns - std::exchange(run_delay_seen_ns_, delay_ns);
+    return std::max(usual_ns, waited_ns);
 }
 
 bool Worker::on_event(std::uint64_t data, std::uint64_t arrival) {

@@ -126,6 +126,57 @@ TEST_F(WorkerLimits, OthersThatWantTheCpuEndTheSpinningButForQueuesThatAreAlways
     EXPECT_EQ(insistent.statistics.to_notified.get(), 0U);
 }
 
+/// To sleep between any two requests would take more from the others than to look on.
+TEST_F(WorkerLimits, OthersThatWantTheCpuAreSparedTheSleepsThatCostMoreThanLooks) {
+    Worker::Options options{.name = "costly"};
+    options.costs.wake_ns = 50'000'000;
+    worker = Worker::create(std::move(options)).value();
+    const unsigned cpu = first_allowed_cpu();
+    ASSERT_TRUE(worker->pin(cpu));
+    const Competitor other(cpu);
+    auto& a = attach(with(PolicyKind::adaptive));
+    std::uint64_t requests = 0;
+    const auto request = [&] {
+        a.queue.add();
+        return eventually([&] { return a.queue.completed() == requests + 1; });
+    };
+    for (; worker->statistics().neighbour_pauses == 0; ++requests) {
+        ASSERT_TRUE(request());
+    }
+    const std::uint64_t sleeps = worker->statistics().switches;
+    for (const std::uint64_t end = requests + 300; requests != end; ++requests) {
+        ASSERT_TRUE(request());
+    }
+    EXPECT_LT(worker->statistics().switches - sleeps, 100U);
+}
+
+/// Else it would take a busy time for an idle one, sleep again, be kept waiting again, and go on so.
+TEST_F(WorkerLimits, TheTimeForWhichOthersKeepItFromRunningIsNoTimeWithoutWork) {
+    const unsigned cpu = first_allowed_cpu();
+    ASSERT_TRUE(worker->pin(cpu));
+    const Competitor other(cpu);
+    auto& a = attach(with(PolicyKind::never));
+    bool idle_class = false;
+    a.queue.on_turn = [&] {  // from now on, whoever wants the CPU gets it
+        const sched_param none{};
+        idle_class = idle_class || ::sched_setscheduler(0, SCHED_IDLE, &none) == 0;
+    };
+    std::uint64_t waited_ns = 0;
+    std::uint64_t requests = 0;
+    for (int delayed = 0; delayed < 12; ++requests) {
+        ASSERT_LT(requests, 10'000U) << "nothing keeps it from running";
+        const std::uint64_t begin = monotonic_ns();
+        a.queue.add();
+        ASSERT_TRUE(eventually([&] { return a.queue.completed() == requests + 1; }));
+        const std::uint64_t time_ns = monotonic_ns() - begin;
+        delayed += time_ns > 5'000'000 ? 1 : 0;
+        waited_ns += time_ns;
+    }
+    ASSERT_TRUE(idle_class);
+    EXPECT_LT(worker->explain(a.queue)->worker.mean_gap_ns,
+              static_cast<double>(waited_ns) / static_cast<double>(requests) / 2);
+}
+
 TEST_F(WorkerLimits, AnAdaptiveQueueLetsTheWorkerSleepAndIsServedAfter) {
     auto& a = attach(with(PolicyKind::adaptive));
     for (std::uint64_t i = 1; i <= 200; ++i) {
