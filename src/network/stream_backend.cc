@@ -82,14 +82,18 @@ public:
     explicit StreamReceiver(StreamLink& link) : link_(link) {}
 
     bool has_packet() noexcept override {
-        take_latest();
-        const bool found = connection_ != nullptr && connection_->has_packet();
-        // What was read to its end may have a successor by now, whose first packets have been signalled already.
-        return found || (take_latest() && connection_ != nullptr && connection_->has_packet());
+        take_next();
+        do {
+            if (connection_ != nullptr && connection_->has_packet()) {
+                return true;
+            }
+        } while (
+            take_next());  // what was read to its end may have a successor, whose packets have been signalled already
+        return false;
     }
 
     std::uint32_t receive(PacketInfo& info, std::span<const iovec> room) noexcept override {
-        take_latest();
+        take_next();
         if (connection_ == nullptr) {
             return 0;
         }
@@ -105,15 +109,15 @@ public:
     std::uint64_t dropped() const noexcept override { return dropped_.load(std::memory_order_relaxed); }
 
 private:
-    /// Changes over to a new connection once all that came over the old one has been taken. True: did so.
-    bool take_latest() noexcept {
+    /// Changes over to the next connection once all that came over this one has been taken. True: did so.
+    bool take_next() noexcept {
         if (link_.generation() == generation_ || (connection_ != nullptr && !connection_->finished())) {
             return false;
         }
         if (connection_ != nullptr) {
             dropped_before_ += connection_->runts();
         }
-        connection_ = link_.current(generation_);
+        connection_ = link_.next_to_read(generation_);
         return true;
     }
 

@@ -141,6 +141,15 @@ std::shared_ptr<StreamConnection> StreamLink::current(std::uint32_t& generation)
     return current_;
 }
 
+std::shared_ptr<StreamConnection> StreamLink::next_to_read(std::uint32_t& generation) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (previous_ != nullptr) {
+        return std::move(previous_);
+    }
+    generation = generation_.load(std::memory_order_relaxed);
+    return current_;
+}
+
 void StreamLink::run() {
     while (!stopping_.load(std::memory_order_acquire)) {
         serve();
@@ -229,6 +238,9 @@ void StreamLink::install(Fd socket) {
 void StreamLink::replace(std::shared_ptr<StreamConnection> connection) {
     mine_ = connection;
     const std::lock_guard lock(mutex_);
+    if (current_ != nullptr) {
+        previous_ = std::move(current_);
+    }
     current_ = std::move(connection);
     generation_.store(generation_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }

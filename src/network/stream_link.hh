@@ -16,9 +16,11 @@
 namespace sidecore::network {
 
 struct StreamOptions {
-    std::string path;  ///< of the UNIX socket
-    bool listen =
-        false;  ///< true: makes the socket and takes one peer after the other; false: connects, again and again
+    std::string path{};  ///< of the UNIX socket
+
+    /// True: makes the socket, and takes one peer after the other. False: connects, again and again.
+    bool listen = false;
+
     std::uint32_t reconnect_ms = 1000;  ///< from one attempt to connect to the next, at least; 1 or more
 };
 
@@ -38,6 +40,10 @@ public:
 
     /// The connection, or null while there is none, and the generation of that.
     std::shared_ptr<StreamConnection> current(std::uint32_t& generation) noexcept;
+
+    /// What to read from next: first the connection before this one, once, since its peer may have sent something before it went; then
+    /// generation() is not yet that of what was returned. For the one receiver.
+    std::shared_ptr<StreamConnection> next_to_read(std::uint32_t& generation) noexcept;
 
     /// The connection has left something unfinished.
     void wake() noexcept { signal_eventfd(wake_.get()); }
@@ -77,6 +83,7 @@ private:
     std::atomic<std::uint32_t> generation_{0};
     std::mutex mutex_;  // guards what follows
     std::shared_ptr<StreamConnection> current_;
+    std::shared_ptr<StreamConnection> previous_;  // has ended, and may not have been read to its end
 
     std::thread thread_;
 };

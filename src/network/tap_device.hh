@@ -13,13 +13,16 @@
 namespace sidecore::network {
 
 struct TapOptions {
-    std::string
-        name;  ///< of the interface, at most 15 bytes; empty: the kernel chooses one. A name that does not exist is created
-    std::vector<int>
-        fds;  ///< instead of a name: open queues of one tap interface, one for each pair; duplicated, so they stay the caller's
-    std::uint16_t pairs = 1;           ///< 1 to TapDevice::pairs_max; with `fds` not looked at
-    std::optional<std::uint32_t> mtu;  ///< bytes; absent: as it is. Not with `fds`
-    std::optional<bool> up;  ///< true: brings the interface up; absent: only if it is created here. Not with `fds`
+    /// Of the interface, at most 15 bytes; one that does not exist is created. Empty: created, with a name of the kernel's.
+    std::string name{};
+
+    /// Instead of a name: open queues of one tap interface, one for each pair. Duplicated, so that they stay the caller's. Name, MTU and
+    /// state are then those that the interface has, and `pairs` is not looked at.
+    std::vector<int> fds{};
+
+    std::uint16_t pairs = 1;             ///< 1 to TapDevice::pairs_max
+    std::optional<std::uint32_t> mtu{};  ///< bytes; absent: as it is
+    std::optional<bool> up{};            ///< true: brings the interface up; absent: only if it is created here
 };
 
 /// The queues of a tap interface, ready for packets behind a header of tap_header_bytes, little-endian, non-blocking.

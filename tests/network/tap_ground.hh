@@ -24,11 +24,16 @@ private:
     Fd before_;
 };
 
+/// As "ip link delete".
+void delete_interface(const std::string& name);
+
 /// The host's side of an interface: a packet socket.
 class PacketSocket {
 public:
-    explicit PacketSocket(const std::string& interface);
+    /// With `headers` packets are put() with their info, and not taken.
+    explicit PacketSocket(const std::string& interface, bool headers = false);
     void put(const Bytes& packet);
+    void put(const Bytes& packet, const PacketInfo& info);
     Bytes take(int timeout_ms = 20'000);
 
 private:
