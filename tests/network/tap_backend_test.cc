@@ -223,7 +223,9 @@ TEST_P(TapBackendTest, TheHostCutsWhatIsNotAccepted) {
     const Bytes contents = tcp_segment(payload);
     PacketInfo info;
     for (int round = 0; round < 2; ++round) {
-        ASSERT_TRUE(backend->accept({}));
+        if (round != 0) {  // nothing is accepted at first
+            ASSERT_TRUE(backend->accept({}));
+        }
         host.put(contents, tcp_info());
         for (std::uint32_t left = payload; left != 0; left -= 1400) {
             ASSERT_EQ(receive(info), 54U + 1400U);
