@@ -116,6 +116,33 @@ std::string render_daemon(const control::DaemonInfo& daemon) {
                        fmt::format("{}\n{}", render_settings(daemon.settings), render_costs(daemon.costs)));
 }
 
+namespace {
+
+std::string stands_on(const DeviceInfo& device) {
+    return device.disk ? device.disk->storage_description : device.net ? device.net->network_description : "";
+}
+
+/// "120 packets, 9.8KiB, 3 dropped (bad_info)"
+std::string packets(const control::Counters& counters) {
+    constexpr std::string_view drop = "dropped_";
+    std::uint64_t dropped = 0;
+    std::vector<std::string> reasons;
+    for (const auto& [name, count] : counters) {
+        if (name.starts_with(drop) && count != 0) {
+            dropped += count;
+            reasons.push_back(name.substr(drop.size()));
+        }
+    }
+    std::string text = fmt::format("{}, {}", count(counter(counters, "packets"), "packet"),
+                                   control::format_size(counter(counters, "bytes")));
+    if (dropped != 0) {
+        text += fmt::format(", {} dropped ({})", dropped, fmt::join(reasons, ", "));
+    }
+    return text;
+}
+
+}  // namespace
+
 std::string render_devices(const std::vector<DeviceInfo>& devices) {
     Table table({{"NAME"},
                  {"TYPE"},
@@ -126,13 +153,14 @@ std::string render_devices(const std::vector<DeviceInfo>& devices) {
                  {"WORKERS"},
                  {"POLICY"},
                  {"SOCKET"},
-                 {"STORAGE"}});
+                 {"BACK-END"}});
     for (const DeviceInfo& device : devices) {
-        table.add({device.name, device.type, device.state, control::format_size(device.capacity_bytes),
+        table.add({device.name, device.type, device.state,
+                   device.disk ? control::format_size(device.disk->capacity_bytes) : "-",
                    std::to_string(device.queues.size()),
                    std::to_string(std::ranges::count_if(device.queues, is_polled)),
                    fmt::format("{}", fmt::join(workers_of(device), ",")), device.settings.text(control::Setting::kind),
-                   device.socket, device.storage_description});
+                   device.socket, stands_on(device)});
     }
     return table.text();
 }
@@ -153,10 +181,23 @@ std::string render_device(const DeviceInfo& device) {
     if (!device.last_error.empty()) {
         line("last error", device.last_error);
     }
-    line("storage", device.storage_description);
-    line("size", fmt::format("{} bytes ({})", device.capacity_bytes, control::format_size(device.capacity_bytes)));
-    line("read-only", device.read_only ? "yes" : "no");
-    line("serial", device.serial);
+    if (device.disk) {
+        line("storage", device.disk->storage_description);
+        line("size", fmt::format("{} bytes ({})", device.disk->capacity_bytes,
+                                 control::format_size(device.disk->capacity_bytes)));
+        line("read-only", device.disk->read_only ? "yes" : "no");
+        line("serial", device.disk->serial);
+    }
+    if (device.net) {
+        line("network", device.net->network_description);
+        line("mac", device.net->mac.empty() ? "the front-end's" : device.net->mac);
+        if (device.net->mtu != 0) {
+            line("mtu", std::to_string(device.net->mtu));
+        }
+        line("queues", fmt::format("{} of {} pairs in use", device.net->pairs_in_use, device.net->pairs));
+        line("sent", packets(device.net->transmitted));
+        line("received", packets(device.net->received));
+    }
     line("features", fmt::format("{:#x}", device.features));
 
     Table queues(

@@ -22,7 +22,11 @@ constexpr std::uint64_t min_retry_interval_ns = 1'000'000;
 constexpr std::uint64_t max_retry_interval_ns = 3'600'000'000'000;
 constexpr std::uint64_t max_storage_threads = 256;
 
-constexpr std::array<std::string_view, 1> device_types{"blk"};
+constexpr std::array<std::string_view, 2> device_types{"blk", "net"};
+
+// Keys of a device that mean something for one type only.
+constexpr std::array<std::string_view, 4> disk_keys{"queues", "read_only", "serial", "storage"};
+constexpr std::array<std::string_view, 6> net_keys{"pairs", "mac", "mtu", "speed", "offloads", "network"};
 constexpr std::array<std::string_view, 3> storage_kinds{"null", "memory", "file"};
 constexpr std::array<std::string_view, 3> file_engines{"auto", "io_uring", "threads"};
 constexpr std::array<std::string_view, 2> socket_modes{"listen", "connect"};
@@ -152,7 +156,7 @@ std::string_view to_string(SocketMode mode) noexcept {
 DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     TableReader reader(table, "device", problems);
     DeviceSpec spec;
-    for (const std::string_view key : {"name", "socket", "storage"}) {
+    for (const std::string_view key : {"name", "socket"}) {
         reader.require(key);
     }
     spec.name = read_name(reader, "name");
@@ -172,19 +176,29 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
         refuse(reader, "socket_permissions", "mode = \"connect\"");
         refuse(reader, "socket_group", "mode = \"connect\"");
     }
-    const auto queues = reader.integer("queues", 1, DeviceSpec::max_queues);
-    spec.queues = static_cast<std::uint16_t>(queues.value_or(1));
-    spec.read_only = reader.boolean("read_only").value_or(false);
-    spec.serial = read_serial(reader);
+    bool queues_wrong = false;
+    if (spec.is_disk()) {
+        const auto queues = reader.integer("queues", 1, DeviceSpec::max_queues);
+        spec.queues = static_cast<std::uint16_t>(queues.value_or(1));
+        queues_wrong = reader.find("queues") != nullptr && !queues;
+        spec.read_only = reader.boolean("read_only").value_or(false);
+        spec.serial = read_serial(reader);
+        reader.require("storage");
+        if (const Value* storage = reader.table("storage")) {
+            spec.storage = read_storage(*storage, problems);
+        }
+    } else {
+        spec.net = read_net_spec(reader, problems);
+        spec.queues = static_cast<std::uint16_t>(2 * spec.net.pairs + 1);
+    }
+    for (const std::string_view key : spec.is_disk() ? std::span<const std::string_view>(net_keys) : disk_keys) {
+        refuse(reader, key, fmt::format("type = \"{}\"", spec.type));
+    }
     if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
         spec.worker = std::move(worker);
     }
-    if (const Value* storage = reader.table("storage")) {
-        spec.storage = read_storage(*storage, problems);
-    }
     spec.settings = read_setting_values(reader, Level::device, problems);
     // With a wrong number of queues any index is possible: one mistake, one message.
-    const bool queues_wrong = reader.find("queues") != nullptr && !queues;
     spec.queue_specs = read_queues(reader, queues_wrong ? DeviceSpec::max_queues : spec.queues, problems);
     reader.finish();
     return spec;
@@ -215,6 +229,19 @@ Json storage_to_json(const StorageSpec& storage) {
     return json;
 }
 
+void add_disk_to_json(Json& json, const DeviceSpec& spec) {
+    if (spec.queues != 1) {
+        json["queues"] = spec.queues;
+    }
+    if (spec.read_only) {
+        json["read_only"] = true;
+    }
+    if (!spec.serial.empty()) {
+        json["serial"] = spec.serial;
+    }
+    json["storage"] = storage_to_json(spec.storage);
+}
+
 }  // namespace
 
 Json to_json(const DeviceSpec& spec) {
@@ -234,19 +261,14 @@ Json to_json(const DeviceSpec& spec) {
     if (!spec.socket_group.empty()) {
         json["socket_group"] = spec.socket_group;
     }
-    if (spec.queues != 1) {
-        json["queues"] = spec.queues;
-    }
-    if (spec.read_only) {
-        json["read_only"] = true;
-    }
-    if (!spec.serial.empty()) {
-        json["serial"] = spec.serial;
-    }
     if (spec.worker) {
         json["worker"] = *spec.worker;
     }
-    json["storage"] = storage_to_json(spec.storage);
+    if (spec.is_disk()) {
+        add_disk_to_json(json, spec);
+    } else {
+        add_to_json(json, spec.net);
+    }
     add_to_json(json, spec.settings);
     for (const QueueSpec& queue : spec.queue_specs) {
         Json element = {{"index", queue.index}};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/json.hh"
+#include "control/net_spec.hh"
 #include "control/settings.hh"
 #include "control/value.hh"
 
@@ -66,20 +67,23 @@ struct DeviceSpec {
     static constexpr std::uint64_t default_retry_interval_ns = 1'000'000'000;
 
     std::string name;
-    std::string type = "blk";
-    std::string vm;      ///< whose device it is, for sums; empty: nobody said
-    std::string socket;  ///< absolute path
+    std::string type = "blk";  ///< or "net"
+    std::string vm;            ///< whose device it is, for sums; empty: nobody said
+    std::string socket;        ///< absolute path
     std::uint32_t socket_permissions = default_socket_permissions;  ///< listen: who may connect
     std::string socket_group;                                       ///< listen: the socket's group; empty: the daemon's
     SocketMode mode = SocketMode::listen;
     std::uint64_t retry_interval_ns = default_retry_interval_ns;  ///< connect: between attempts
-    std::uint16_t queues = 1;                                     ///< 1 to max_queues
-    bool read_only = false;
-    std::string serial;                 ///< printable ASCII; empty: the name, cut to max_serial_bytes
+    std::uint16_t queues = 1;           ///< blk: 1 to max_queues; net: what its pairs and control queue make
+    bool read_only = false;             ///< blk
+    std::string serial;                 ///< blk: printable ASCII; empty: the name, cut to max_serial_bytes
     std::optional<std::string> worker;  ///< none: the one with the fewest queues
-    StorageSpec storage;
+    StorageSpec storage;                ///< blk
+    NetSpec net;                        ///< net
     SettingValues settings;
     std::vector<QueueSpec> queue_specs;  ///< key "queue"; each index once, below `queues`
+
+    bool is_disk() const noexcept { return type == "blk"; }
 
     friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
 };

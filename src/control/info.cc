@@ -67,6 +67,30 @@ VmInfo read_vm(const Value& table, Problems& problems) {
     return vm;
 }
 
+DiskInfo read_disk(ReplyReader& reader) {
+    DiskInfo disk;
+    disk.read_only = reader.boolean("read_only");
+    disk.serial = reader.text("serial");
+    disk.capacity_bytes = reader.integer("capacity_bytes");
+    disk.storage_kind = reader.text("storage_kind");
+    disk.storage_description = reader.text("storage_description");
+    return disk;
+}
+
+NetInfo read_net(ReplyReader& reader) {
+    constexpr std::uint64_t most = std::numeric_limits<std::uint16_t>::max();
+    NetInfo net;
+    net.mac = reader.text("mac");
+    net.mtu = static_cast<std::uint16_t>(reader.integer("mtu", most));
+    net.pairs = static_cast<std::uint16_t>(reader.integer("pairs", most));
+    net.pairs_in_use = static_cast<std::uint16_t>(reader.integer("pairs_in_use", most));
+    net.network_kind = reader.text("network_kind");
+    net.network_description = reader.text("network_description");
+    net.transmitted = reader.counters("transmitted");
+    net.received = reader.counters("received");
+    return net;
+}
+
 DeviceInfo read_device(const Value& table, Problems& problems) {
     ReplyReader reader(table, "device", problems);
     DeviceInfo device;
@@ -78,11 +102,11 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     device.socket_mode = reader.text("socket_mode");
     device.sessions = reader.integer("sessions");
     device.last_error = reader.text("last_error");
-    device.read_only = reader.boolean("read_only");
-    device.serial = reader.text("serial");
-    device.capacity_bytes = reader.integer("capacity_bytes");
-    device.storage_kind = reader.text("storage_kind");
-    device.storage_description = reader.text("storage_description");
+    if (device.type == "blk") {
+        device.disk = read_disk(reader);
+    } else if (device.type == "net") {
+        device.net = read_net(reader);
+    }
     device.features = reader.hexadecimal("features");
     device.settings = reader.settings(Level::device);
     device.cpu = reader.table("cpu", read_cpu_info);
@@ -218,13 +242,25 @@ Json to_json(const DeviceInfo& device) {
         {"socket_mode", device.socket_mode},
         {"sessions", device.sessions},
         {"last_error", device.last_error},
-        {"read_only", device.read_only},
-        {"serial", device.serial},
-        {"capacity_bytes", device.capacity_bytes},
-        {"storage_kind", device.storage_kind},
-        {"storage_description", device.storage_description},
         {"features", fmt::format("{:#x}", device.features)},
     };
+    if (device.disk) {
+        json["read_only"] = device.disk->read_only;
+        json["serial"] = device.disk->serial;
+        json["capacity_bytes"] = device.disk->capacity_bytes;
+        json["storage_kind"] = device.disk->storage_kind;
+        json["storage_description"] = device.disk->storage_description;
+    }
+    if (device.net) {
+        json["mac"] = device.net->mac;
+        json["mtu"] = device.net->mtu;
+        json["pairs"] = device.net->pairs;
+        json["pairs_in_use"] = device.net->pairs_in_use;
+        json["network_kind"] = device.net->network_kind;
+        json["network_description"] = device.net->network_description;
+        json["transmitted"] = counters_to_json(device.net->transmitted);
+        json["received"] = counters_to_json(device.net->received);
+    }
     add_to_json(json, device.settings);
     json["cpu"] = to_json(device.cpu);
     json["queues"] = list_to_json(device.queues);

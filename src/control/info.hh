@@ -58,21 +58,43 @@ struct QueueInfo {
     friend bool operator==(const QueueInfo&, const QueueInfo&) = default;
 };
 
+/// What only disks have.
+struct DiskInfo {
+    bool read_only = false;
+    std::string serial;
+    std::uint64_t capacity_bytes = 0;
+    std::string storage_kind;         ///< "null", "memory", "file"
+    std::string storage_description;  ///< for people
+
+    friend bool operator==(const DiskInfo&, const DiskInfo&) = default;
+};
+
+/// What only network devices have.
+struct NetInfo {
+    std::string mac;  ///< empty: only the front-end or the driver knows it
+    std::uint16_t mtu = 0;
+    std::uint16_t pairs = 1;
+    std::uint16_t pairs_in_use = 1;
+    std::string network_kind;         ///< "null", "loopback", "tap", "stream", "switch"
+    std::string network_description;  ///< for people
+    Counters transmitted;             ///< packets of the guest's: names in device/net_counters.hh
+    Counters received;                ///< packets to the guest
+
+    friend bool operator==(const NetInfo&, const NetInfo&) = default;
+};
+
 struct DeviceInfo {
     std::string name;
-    std::string type;   ///< "blk"
+    std::string type;   ///< "blk" or "net"
     std::string vm;     ///< as configured; may be empty
     std::string state;  ///< "waiting": no front-end; "connected": one, no queue started yet; "running"
     std::string socket;
     std::string socket_mode;     ///< "listen" or "connect"
     std::uint64_t sessions = 0;  ///< front-ends that have connected so far
     std::string last_error;      ///< why the last session that went wrong did, or empty
-    bool read_only = false;
-    std::string serial;
-    std::uint64_t capacity_bytes = 0;
-    std::string storage_kind;         ///< "null", "memory", "file"
-    std::string storage_description;  ///< for people
-    std::uint64_t features = 0;       ///< virtio features that the driver has accepted; JSON: hexadecimal string
+    std::optional<DiskInfo> disk;
+    std::optional<NetInfo> net;
+    std::uint64_t features = 0;  ///< virtio features that the driver has accepted; JSON: hexadecimal string
     Settings settings;
     CpuInfo cpu;  ///< of its queues
     std::vector<QueueInfo> queues;

@@ -65,10 +65,10 @@ public:
         TableReader reader(*table, "settings", problems_, TableReader::Unknown::ignore);
         return read_settings(reader, Level::worker, problems_);
     }
-    Counters counters() {
-        reader_.require("counters");
+    Counters counters(std::string_view key = "counters") {
+        reader_.require(key);
         Counters counters;
-        const Value* table = reader_.table("counters");
+        const Value* table = reader_.table(key);
         if (table != nullptr) {
             for (const Value::Member& member : std::get<Value::Table>(table->data)) {
                 if (const auto* count = std::get_if<std::uint64_t>(&member.value.data)) {

@@ -304,7 +304,7 @@ Result<control::DeviceInfo> Manager::add_device(const control::DeviceSpec& spec)
     SIDECORE_TRY_ASSIGN(auto device, ServedDevice::create(spec, std::move(workers), queue_settings()));
     spdlog::info("{}: added, {} queues on {}, {} {}: {}", spec.name, spec.queues, device->workers().front()->name(),
                  spec.mode == control::SocketMode::listen ? "listening at" : "connecting to", spec.socket,
-                 device->info().storage_description);
+                 device->description());
     devices_.push_back(std::move(device));
     return devices_.back()->info();
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <utility>
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "base/clock.hh"
@@ -11,50 +12,10 @@
 #include "daemon/reasons.hh"
 #include "daemon/unix_listener.hh"
 #include "engine/statistics.hh"
-#include "storage/factory.hh"
 
 namespace sidecore::daemon {
 
 namespace {
-
-storage::StorageSpec to_storage(const control::DeviceSpec& spec) {
-    const control::StorageSpec& from = spec.storage;
-    storage::StorageSpec storage;
-    storage.read_only = spec.read_only;
-    switch (from.kind) {
-        case control::StorageKind::null:
-            storage.kind = storage::StorageKind::null;
-            storage.size_bytes = from.size_bytes;
-            break;
-        case control::StorageKind::memory:
-            storage.kind = storage::StorageKind::memory;
-            storage.size_bytes = from.size_bytes;
-            break;
-        case control::StorageKind::file:
-            storage.kind = storage::StorageKind::file;
-            storage.path = from.path;
-            storage.direct = from.direct;
-            storage.threads = from.threads;
-            switch (from.engine) {
-                case control::FileEngine::automatic:
-                    storage.engine = storage::FileEngine::automatic;
-                    break;
-                case control::FileEngine::io_uring:
-                    storage.engine = storage::FileEngine::io_uring;
-                    break;
-                case control::FileEngine::threads:
-                    storage.engine = storage::FileEngine::threads;
-                    break;
-            }
-            break;
-    }
-    return storage;
-}
-
-/// The serial as the driver sees it.
-std::string serial_of(const control::DeviceSpec& spec) {
-    return spec.serial.empty() ? spec.name.substr(0, control::DeviceSpec::max_serial_bytes) : spec.serial;
-}
 
 control::Counters to_counters(const engine::QueueSnapshot& snapshot) {
 #define SIDECORE_NAME_AND_VALUE(name) {#name, snapshot.name},
@@ -98,6 +59,32 @@ control::QueueInfo to_info(const endpoint::QueueInfo& queue, std::uint64_t now_n
     return info;
 }
 
+control::DiskInfo to_info(const device::BlkDevice& disk, std::string serial) {
+    return {.read_only = disk.read_only(),
+            .serial = std::move(serial),
+            .capacity_bytes = disk.capacity_bytes(),
+            .storage_kind = std::string(disk.backend().kind()),
+            .storage_description = disk.description()};
+}
+
+control::Counters to_counters(const device::NetCounts& counts) {
+#define SIDECORE_NAME_AND_VALUE(name) {#name, counts.name},
+    return {SIDECORE_NET_COUNTERS(SIDECORE_NAME_AND_VALUE)};
+#undef SIDECORE_NAME_AND_VALUE
+}
+
+control::NetInfo to_info(const device::NetDevice& net) {
+    const auto mac = net.mac();
+    return {.mac = mac ? control::format_mac(*mac) : "",
+            .mtu = net.mtu(),
+            .pairs = net.max_pairs(),
+            .pairs_in_use = net.pairs_in_use(),
+            .network_kind = std::string(net.backend().kind()),
+            .network_description = net.description(),
+            .transmitted = to_counters(net.transmitted()),
+            .received = to_counters(net.received())};
+}
+
 std::string_view state_of(const endpoint::Info& info) {
     if (!info.connected) {
         return "waiting";
@@ -138,21 +125,13 @@ Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::Device
                                                            std::vector<engine::Worker*> workers,
                                                            const control::Settings& above, Given given) {
     const auto within = [&spec](Error error) { return tl::unexpected(std::move(error).within(spec.name)); };
-    auto backend = storage::open_storage(to_storage(spec));
-    if (!backend) {
-        return within(std::move(backend).error());
-    }
-    device::BlkDevice::Options disk_options;
-    disk_options.name = spec.name;
-    disk_options.queues = spec.queues;
-    disk_options.read_only = spec.read_only;
-    disk_options.serial = serial_of(spec);
-    auto disk = device::BlkDevice::create(std::move(*backend), std::move(disk_options));
-    if (!disk) {
-        return within(std::move(disk).error());
+    auto made = make_device(spec);
+    if (!made) {
+        return within(std::move(made).error());
     }
     std::unique_ptr<ServedDevice> device(new ServedDevice(spec, std::move(workers), above));
-    device->disk_ = disk->get();
+    device->disk_ = made->disk;
+    device->net_ = made->net;
 
     endpoint::Options options;
     options.name = spec.name;
@@ -173,7 +152,7 @@ Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::Device
         settings.push_back(device->queue_settings(queue));
     }
     auto endpoint =
-        endpoint::Endpoint::create(std::move(options), std::move(*disk), device->workers_, std::move(settings));
+        endpoint::Endpoint::create(std::move(options), std::move(made->device), device->workers_, std::move(settings));
     if (!endpoint) {
         return within(std::move(endpoint).error());
     }
@@ -194,11 +173,12 @@ control::DeviceInfo ServedDevice::info() const {
     info.socket_mode = control::to_string(spec_.mode);
     info.sessions = from.sessions;
     info.last_error = from.last_error;
-    info.read_only = disk_->read_only();
-    info.serial = serial_of(spec_);
-    info.capacity_bytes = disk_->capacity_bytes();
-    info.storage_kind = disk_->backend().kind();
-    info.storage_description = disk_->description();
+    if (disk_ != nullptr) {
+        info.disk = to_info(*disk_, serial_of(spec_));
+    }
+    if (net_ != nullptr) {
+        info.net = to_info(*net_);
+    }
     info.features = from.features;
     info.settings = settings();
     for (std::uint16_t index = 0; index < spec_.queues; ++index) {
@@ -292,6 +272,9 @@ Result<void> ServedDevice::settle(const engine::Worker& worker) {
 }
 
 Result<void> ServedDevice::resize(std::uint64_t size_bytes) {
+    if (disk_ == nullptr) {
+        return failure(ErrorKind::invalid_argument, fmt::format("{}: a {} device has no size", spec_.name, spec_.type));
+    }
     auto resized = disk_->resize(size_bytes);
     if (!resized) {
         return tl::unexpected(std::move(resized).error().within(spec_.name));

@@ -15,7 +15,7 @@
 #include "control/explanation.hh"
 #include "control/info.hh"
 #include "control/settings.hh"
-#include "device/blk_device.hh"
+#include "daemon/device_maker.hh"
 #include "endpoint/endpoint.hh"
 #include "engine/worker.hh"
 
@@ -44,6 +44,7 @@ public:
     const std::vector<engine::Worker*>& workers() const noexcept { return workers_; }
 
     control::DeviceInfo info() const;
+    std::string description() const { return endpoint_->device().description(); }
 
     /// Why a queue is treated as it is.
     control::QueueReasons explain(std::uint16_t queue) const;
@@ -80,7 +81,7 @@ public:
     };
     std::vector<Work> work_since_last();
 
-    /// 0: takes over the length that the file has now. The driver is told.
+    /// 0: takes over the length that the file has now. The driver is told. invalid_argument if it is no disk.
     Result<void> resize(std::uint64_t size_bytes);
 
 private:
@@ -99,7 +100,8 @@ private:
     control::Settings above_;
     std::vector<control::SettingValues> queue_settings_;
     std::uint32_t poll_budget_percent_ = 100;  // as the endpoint has it
-    device::BlkDevice* disk_ = nullptr;        // the endpoint's
+    device::BlkDevice* disk_ = nullptr;        // the endpoint's, if it is one
+    device::NetDevice* net_ = nullptr;         // likewise
     std::unique_ptr<endpoint::Endpoint> endpoint_;
 };
 

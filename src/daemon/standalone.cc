@@ -57,7 +57,7 @@ Result<void> serve_standalone(StandaloneOptions options) {
     const std::vector<engine::Worker*> workers(options.device.queues, worker.get());
     SIDECORE_TRY_ASSIGN(auto device,
                         ServedDevice::create(options.device, workers, built_in_queue_settings(), std::move(given)));
-    spdlog::info("{}: {} at {}", device->name(), device->info().storage_description,
+    spdlog::info("{}: {} at {}", device->name(), device->description(),
                  options.socket_fd ? fmt::format("file descriptor {}", *options.socket_fd) : device->socket());
 
     const int signal = stop.wait();

@@ -51,6 +51,20 @@ public:
     /// The device's part of a virtqueue that is about to run.
     virtual Result<std::unique_ptr<DeviceQueue>> create_queue(std::uint16_t index, virtqueue::SplitQueue ring,
                                                               Notifiers notifiers) = 0;
+
+    /// The front-end enables or disables a queue, started or not. Nothing need follow from it: a disabled queue is not served.
+    virtual void queue_enabled(std::uint16_t index, bool enabled) {
+        static_cast<void>(index);
+        static_cast<void>(enabled);
+    }
+
+    // Only a network device is asked these.
+
+    /// VHOST_USER_SEND_RARP: a guest that has moved here is to be found at this address.
+    virtual Result<void> announce_mac(std::span<const std::uint8_t, 6> mac);
+
+    /// VHOST_USER_NET_SET_MTU
+    virtual Result<void> set_mtu(std::uint16_t mtu);
 };
 
 }  // namespace sidecore::device

@@ -35,14 +35,16 @@ public:
     /// `name` is for the log: "disk0 queue 1".
     DeviceQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers) noexcept;
 
-    bool has_work() noexcept final { return ring_.has_available(); }
-    std::uint32_t pending() const noexcept final { return ring_.pending(); }
-    std::uint32_t capacity() const noexcept final { return ring_.size(); }
+    // A queue whose work is what the driver makes available. One that waits for somebody else as well says so itself.
+    bool has_work() noexcept override { return ring_.has_available(); }
+    std::uint32_t pending() const noexcept override { return ring_.pending(); }
+    std::uint32_t capacity() const noexcept override { return ring_.size(); }
+    bool arm() noexcept override { return ring_.arm(); }
+    void disarm() noexcept override { ring_.disarm(); }
+
     void moderate(bool on) noexcept final { moderated_ = on; }
     std::uint32_t owed() const noexcept final { return ring_.undecided(); }
     std::uint32_t call() noexcept final;
-    bool arm() noexcept final { return ring_.arm(); }
-    void disarm() noexcept final { ring_.disarm(); }
     int kick_fd() const noexcept final { return notifiers_.kick.get(); }
 
     /// Other eventfds, on the owner's thread. A new call descriptor is signalled once, for what was used

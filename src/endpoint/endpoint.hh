@@ -158,6 +158,9 @@ private:
     // vhost_user::Handler
     std::uint64_t offered_features() const override { return device_->features(); }
     std::uint16_t max_queues() const override { return device_->max_queues(); }
+    std::uint64_t device_protocol_features() const override;
+    Result<void> announce_mac(std::span<const std::uint8_t, 6> mac) override { return device_->announce_mac(mac); }
+    Result<void> set_mtu(std::uint64_t mtu) override;
     Result<void> set_features(std::uint64_t features) override;
     Result<void> set_memory(std::shared_ptr<const memory::MemoryMap> map) override;
     Result<void> start_vring(std::uint16_t index, vhost_user::VringSetup setup) override;

@@ -53,6 +53,18 @@ void Endpoint::detach(Queue& queue) {
     queue.worker->detach(*queue.served);
 }
 
+std::uint64_t Endpoint::device_protocol_features() const {
+    using vhost_user::ProtocolFeature;
+    return device_->type() == "net" ? vhost_user::mask_of({ProtocolFeature::rarp, ProtocolFeature::mtu}) : 0;
+}
+
+Result<void> Endpoint::set_mtu(std::uint64_t mtu) {
+    if (mtu > 0xffff) {
+        return failure(ErrorKind::out_of_range, fmt::format("an MTU of {}", mtu));
+    }
+    return device_->set_mtu(static_cast<std::uint16_t>(mtu));
+}
+
 Result<void> Endpoint::set_features(std::uint64_t features) {
     features_ = features;
     device_->accept_features(features);
@@ -146,6 +158,7 @@ Result<void> Endpoint::enable_vring(std::uint16_t index, bool enabled) {
         const std::lock_guard lock(mutex_);
         queue.enabled = enabled;
     }
+    device_->queue_enabled(index, enabled);
     if (!enabled) {
         detach(queue);
         return {};

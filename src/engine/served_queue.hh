@@ -81,6 +81,15 @@ public:
     /// What the other side writes to when armed, or -1: then the queue can only be polled.
     virtual int kick_fd() const noexcept = 0;
 
+    /// Likewise for a queue whose work is up to two parties: what the second of them makes readable when there may be work. The worker
+    /// does not read it; it looks at what happens to it (edge-triggered). -1: there is none.
+    virtual int second_kick_fd() const noexcept { return -1; }
+
+    /// The calls that follow come from the thread that makes this one; and the last one before another thread's, or none's. Both are
+    /// made by the worker as it gets the queue and gives it up.
+    virtual void entered() noexcept {}
+    virtual void left() noexcept {}
+
     /// From now on completions are shown to the guest at once, but whether to call it waits for call() (true), or each batch
     /// calls by itself if the guest wants it (false).
     virtual void moderate(bool on) noexcept = 0;

@@ -162,6 +162,7 @@ std::unique_ptr<Worker::Seat> Worker::take_out(Seat& seat) {
     if (seat.queue->in_flight() != 0) {
         left_behind_until_ = cycles() + to_cycles(1'000'000'000);
     }
+    seat.queue->left();
     if (seat.mode == Mode::polled) {
         const std::uint64_t polled = statistics_.polled_queues.load(std::memory_order_relaxed);
         statistics_.polled_queues.store(polled - 1, std::memory_order_relaxed);
@@ -209,6 +210,7 @@ Result<void> Worker::take_in(std::unique_ptr<Seat>& seat) {
         place.held = false;
         set_mode(place, Mode::polled);
     }
+    place.queue->entered();
     place.queue->disarm();  // a new ring asks for kicks until it is told otherwise
     list(place);
     return {};
@@ -231,6 +233,10 @@ Result<void> Worker::watch(Seat& seat) {
         SIDECORE_TRY(add(kick, EPOLLIN | EPOLLET, 0, "kick"));
         seat.watched_kick = kick;
     }
+    if (const int kick = seat.queue->second_kick_fd(); kick >= 0) {
+        SIDECORE_TRY(add(kick, EPOLLIN | EPOLLET, 0, "second kick"));
+        seat.watched_second_kick = kick;
+    }
     if (const int completion = seat.queue->completion_fd(); completion >= 0) {
         SIDECORE_TRY(add(completion, EPOLLIN, Seat::completion_bit, "completion"));
         seat.watched_completion = completion;
@@ -239,7 +245,7 @@ Result<void> Worker::watch(Seat& seat) {
 }
 
 void Worker::unwatch(Seat& seat) {
-    for (int* const fd : {&seat.watched_kick, &seat.watched_completion}) {
+    for (int* const fd : {&seat.watched_kick, &seat.watched_second_kick, &seat.watched_completion}) {
         if (*fd >= 0) {
             ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, *fd, nullptr);
             *fd = -1;

@@ -48,6 +48,9 @@ public:
     /// Virtio features on offer, without VHOST_USER_F_PROTOCOL_FEATURES, which the session adds.
     virtual std::uint64_t offered_features() const = 0;
 
+    /// Protocol features that devices of this type have, beyond those of the session's own (Session::offered_protocol_features).
+    virtual std::uint64_t device_protocol_features() const { return 0; }
+
     /// Virtqueues that the device can have (GET_QUEUE_NUM): 1 to 256.
     virtual std::uint16_t max_queues() const = 0;
 
@@ -88,6 +91,13 @@ public:
     /// 0 is the driver's reset: the vrings are stopped before, and the features are set anew after.
     virtual Result<void> set_status(std::uint8_t status) = 0;
     virtual std::uint8_t status() const = 0;
+
+    /// SEND_RARP (protocol feature RARP): the network is to learn that this MAC address is here now. An error refuses, and does not end
+    /// the session.
+    virtual Result<void> announce_mac(std::span<const std::uint8_t, 6> mac);
+
+    /// NET_SET_MTU (protocol feature MTU). Errors likewise.
+    virtual Result<void> set_mtu(std::uint64_t mtu);
 
     /// RESET_DEVICE: all vrings stopped and disabled, everything as after connecting, memory kept.
     virtual Result<void> reset() = 0;

@@ -89,7 +89,7 @@ Result<Session::Answer> Session::obey(Message& message) {
     const MessageHeader& header = message.header;
     spdlog::debug("{}: {} ({} bytes, {} descriptors{})", name_, describe_request(header.request), header.size,
                   message.fds.size(), header.need_reply() ? ", acknowledgement wanted" : "");
-    SIDECORE_TRY_ASSIGN(const RequestRule* rule, check_syntax(message, offered_protocol_features, protocol_features_));
+    SIDECORE_TRY_ASSIGN(const RequestRule* rule, check_syntax(message, offer(), protocol_features_));
     if (rule->queues == QueueState::any) {
         return dispatch(message);
     }
@@ -110,7 +110,7 @@ Result<Session::Answer> Session::dispatch(Message& message) {
         case Request::set_features:
             return set_features(message);
         case Request::get_protocol_features:
-            return reply_u64(message, offered_protocol_features);
+            return reply_u64(message, offer());
         case Request::set_protocol_features:
             return set_protocol_features(message);
         // Nothing depends on it: one connection has one front-end. QEMU sends it once for each queue pair of
@@ -132,6 +132,10 @@ Result<Session::Answer> Session::dispatch(Message& message) {
             return set_status(message);
         case Request::get_status:
             return reply_u64(message, handler_.status());
+        case Request::send_rarp:
+            return send_rarp(message);
+        case Request::net_set_mtu:
+            return net_set_mtu(message);
         case Request::reset_device:
             return reset_device();
         case Request::get_max_mem_slots:

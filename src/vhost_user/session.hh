@@ -45,6 +45,7 @@ namespace sidecore::vhost_user {
 ///  empty payload.
 class Session {
 public:
+    /// Of all types of devices; Handler::device_protocol_features() adds to them.
     static constexpr std::uint64_t offered_protocol_features =
         mask_of({ProtocolFeature::mq, ProtocolFeature::reply_ack, ProtocolFeature::backend_req, ProtocolFeature::config,
                  ProtocolFeature::reset_device, ProtocolFeature::configure_mem_slots, ProtocolFeature::status});
@@ -104,7 +105,10 @@ private:
     Result<Answer> set_config(const Message& message);
     Result<Answer> set_backend_req_fd(Message& message);
     Result<Answer> set_status(const Message& message);
+    Result<Answer> send_rarp(const Message& message);
+    Result<Answer> net_set_mtu(const Message& message);
     Result<Answer> reset_device();
+    std::uint64_t offer() const { return offered_protocol_features | handler_.device_protocol_features(); }
 
     // session_memory.cc
     Result<Answer> set_mem_table(Message& message);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Session that concerns the device as a whole: features, configuration space, status, back-end
 // channel.
+#include <array>
+#include <cstring>
 #include <vector>
 
 #include <fmt/format.h>
@@ -48,10 +50,10 @@ Result<Session::Answer> Session::set_features(const Message& message) {
 
 Result<Session::Answer> Session::set_protocol_features(const Message& message) {
     SIDECORE_TRY_ASSIGN(const std::uint64_t features, decode_u64(message));
-    if ((features & ~offered_protocol_features) != 0) {
+    if ((features & ~offer()) != 0) {
         return failure(ErrorKind::protocol_violation,
                        fmt::format("protocol features {:#x}, of which these were not offered: {}", features,
-                                   describe_protocol_features(features & ~offered_protocol_features)));
+                                   describe_protocol_features(features & ~offer())));
     }
     // QEMU sends it once for each queue pair of a net device, also while the first pair runs.
     protocol_features_ = features;
@@ -120,6 +122,27 @@ Result<Session::Answer> Session::set_status(const Message& message) {
     if (status == 0) {
         // The handler has forgotten the driver's choice; QEMU sends the same one again when the driver comes back.
         features_.reset();
+    }
+    return Answer::done;
+}
+
+/// The address lies in the first six bytes of the payload, in the order of the wire.
+Result<Session::Answer> Session::send_rarp(const Message& message) {
+    SIDECORE_TRY_ASSIGN(const std::uint64_t value, decode_u64(message));
+    std::array<std::uint8_t, 6> mac;
+    std::memcpy(mac.data(), &value, mac.size());
+    if (auto announced = handler_.announce_mac(mac); !announced) {
+        spdlog::warn("{}: SEND_RARP refused: {}", name_, announced.error().message);
+        return Answer::refused;
+    }
+    return Answer::done;
+}
+
+Result<Session::Answer> Session::net_set_mtu(const Message& message) {
+    SIDECORE_TRY_ASSIGN(const std::uint64_t mtu, decode_u64(message));
+    if (auto set = handler_.set_mtu(mtu); !set) {
+        spdlog::warn("{}: NET_SET_MTU refused: {}", name_, set.error().message);
+        return Answer::refused;
     }
     return Answer::done;
 }

@@ -334,6 +334,11 @@ PopResult SplitQueue::pop(std::span<iovec> segments, DescriptorChain& chain) noe
     return PopResult::chain;
 }
 
+void SplitQueue::unpop(std::uint16_t count) noexcept {
+    next_available_ = static_cast<std::uint16_t>(next_available_ - count);
+    in_flight_ = static_cast<std::uint16_t>(in_flight_ - count);
+}
+
 void SplitQueue::push(std::uint16_t head, std::uint32_t written) noexcept {
     --in_flight_;
     if (fault_) {
@@ -378,12 +383,12 @@ bool SplitQueue::wants_call() noexcept {
     return (flags & AvailableRing::flag_no_interrupt) == 0;
 }
 
-bool SplitQueue::arm() noexcept {
+bool SplitQueue::arm_beyond(std::uint16_t count) noexcept {
     if (fault_) {
         return true;  // nothing will ever be available
     }
     if (setup_.event_index) {
-        kick_event_ = next_available_;
+        kick_event_ = index_plus(next_available_, count);
         shared16(used_ + UsedRing::avail_event_offset(setup_.size)).store(kick_event_, std::memory_order_relaxed);
     } else {
         suppressed_ = false;
@@ -393,7 +398,7 @@ bool SplitQueue::arm() noexcept {
     // (2.7.13.4). Without it we could miss the index and the driver our wish: the lost wake-up that invariant
     // 1 forbids.
     store_load_barrier();
-    if (!has_available()) {
+    if (pending() <= count) {
         return true;
     }
     disarm();

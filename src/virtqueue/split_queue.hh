@@ -86,6 +86,9 @@ public:
     /// as long as the map does.
     PopResult pop(std::span<iovec> segments, DescriptorChain& chain) noexcept;
 
+    /// Puts the last `count` chains popped, none of which has been pushed, back to where they were: the next pop() takes them again.
+    void unpop(std::uint16_t count) noexcept;
+
     /// Hands a chain back, `written` bytes of it filled from its first device-writable byte on. The driver
     /// sees it after publish().
     void push(std::uint16_t head, std::uint32_t written) noexcept;
@@ -107,7 +110,10 @@ public:
     std::uint16_t undecided() const noexcept { return static_cast<std::uint16_t>(published_ - decided_); }
 
     /// Asks for kicks and looks again. True: nothing available, the next chain brings a kick.
-    bool arm() noexcept;
+    bool arm() noexcept { return arm_beyond(0); }
+
+    /// The same for somebody who cannot use `count` chains that are available, but could use more. True: there are no more.
+    bool arm_beyond(std::uint16_t count) noexcept;
 
     /// Asks for no kicks (2.7.10).
     void disarm() noexcept;

@@ -37,10 +37,10 @@ TEST(Table, KeepsTheTerminalSafe) {
 
 TEST(Render, ListsDevices) {
     EXPECT_EQ(render_devices({FakeService::make_device("disk0", 2)}),
-              "NAME   TYPE  STATE     SIZE  QUEUES  POLLED  WORKERS  POLICY  SOCKET                    STORAGE\n"
+              "NAME   TYPE  STATE     SIZE  QUEUES  POLLED  WORKERS  POLICY  SOCKET                    BACK-END\n"
               "disk0  blk   running  10GiB       2       1  io0      rate    /run/sidecore/disk0.sock  "
               "/srv/disk0.img, io_uring, direct\n");
-    EXPECT_EQ(render_devices({}), "NAME  TYPE  STATE  SIZE  QUEUES  POLLED  WORKERS  POLICY  SOCKET  STORAGE\n");
+    EXPECT_EQ(render_devices({}), "NAME  TYPE  STATE  SIZE  QUEUES  POLLED  WORKERS  POLICY  SOCKET  BACK-END\n");
 }
 
 TEST(Render, ShowsADevice) {

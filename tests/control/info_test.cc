@@ -59,11 +59,11 @@ DeviceInfo example_device() {
     device.socket_mode = "listen";
     device.sessions = 3;
     device.last_error = "it went wrong";
-    device.read_only = true;
-    device.serial = "serial";
-    device.capacity_bytes = 1U << 30U;
-    device.storage_kind = "file";
-    device.storage_description = "/d.img, io_uring";
+    device.disk = DiskInfo{.read_only = true,
+                           .serial = "serial",
+                           .capacity_bytes = 1U << 30U,
+                           .storage_kind = "file",
+                           .storage_description = "/d.img, io_uring"};
     device.features = max_value;
     device.settings = example_settings();
     device.queues = {queue, queue};

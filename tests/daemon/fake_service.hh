@@ -42,10 +42,10 @@ public:
         device.socket = "/run/sidecore/" + device.name + ".sock";
         device.socket_mode = "listen";
         device.sessions = 1;
-        device.serial = device.name;
-        device.capacity_bytes = 10ULL << 30U;
-        device.storage_kind = "file";
-        device.storage_description = "/srv/" + device.name + ".img, io_uring, direct";
+        device.disk = control::DiskInfo{.serial = device.name,
+                                        .capacity_bytes = 10ULL << 30U,
+                                        .storage_kind = "file",
+                                        .storage_description = "/srv/" + device.name + ".img, io_uring, direct"};
         device.features = 0x130000000;
         device.settings = make_settings();
         for (std::uint16_t index = 0; index < queues; ++index) {
@@ -160,7 +160,7 @@ public:
         note(fmt::format("resize {} {}", name, request.size_bytes));
         SIDECORE_TRY(outcome());
         SIDECORE_TRY_ASSIGN(control::DeviceInfo device, find(name));
-        device.capacity_bytes = request.size_bytes;
+        device.disk->capacity_bytes = request.size_bytes;
         return device;
     }
     Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override {

@@ -40,10 +40,11 @@ TEST_F(ManagerTest, AddsAndDescribesADevice) {
     EXPECT_EQ(added->socket, device.socket);
     EXPECT_EQ(added->socket_mode, "listen");
     EXPECT_EQ(added->sessions, 0U);
-    EXPECT_FALSE(added->read_only);
-    EXPECT_EQ(added->serial, "disk0");
-    EXPECT_EQ(added->capacity_bytes, 1U << 20U);
-    EXPECT_EQ(added->storage_kind, "memory");
+    ASSERT_TRUE(added->disk);
+    EXPECT_FALSE(added->disk->read_only);
+    EXPECT_EQ(added->disk->serial, "disk0");
+    EXPECT_EQ(added->disk->capacity_bytes, 1U << 20U);
+    EXPECT_EQ(added->disk->storage_kind, "memory");
     EXPECT_EQ(added->settings.number(Setting::turn_requests), 16U);
     ASSERT_EQ(added->queues.size(), 2U);
     EXPECT_EQ(added->queues[1].index, 1);
@@ -375,7 +376,7 @@ TEST_F(ManagerTest, AResizeReachesTheDriver) {
     frontend::BlkDriver driver = drive(device);
     const auto resized = manager_->resize_device("disk0", {4U << 20U});
     ASSERT_TRUE(resized) << resized.error().message;
-    EXPECT_EQ(resized->capacity_bytes, 4U << 20U);
+    EXPECT_EQ(resized->disk->capacity_bytes, 4U << 20U);
     const auto announced = driver.client().wait_for_backend_request(std::chrono::seconds(10));
     ASSERT_TRUE(announced) << announced.error().message;
     EXPECT_EQ(driver.config().value().capacity, (4U << 20U) / 512);
@@ -391,12 +392,12 @@ TEST_F(ManagerTest, AFileThatHasGrownIsTakenOver) {
     control::DeviceSpec device = spec("disk0");
     device.storage = {control::StorageKind::file, path, 0, false, {}, {}};
     add(device);
-    EXPECT_EQ(manager_->device("disk0").value().capacity_bytes, 1U << 20U);
-    EXPECT_THAT(manager_->device("disk0").value().storage_description, HasSubstr(path));
+    EXPECT_EQ(manager_->device("disk0").value().disk->capacity_bytes, 1U << 20U);
+    EXPECT_THAT(manager_->device("disk0").value().disk->storage_description, HasSubstr(path));
     std::filesystem::resize_file(path, 3U << 20U);
     const auto resized = manager_->resize_device("disk0", {});
     ASSERT_TRUE(resized) << resized.error().message;
-    EXPECT_EQ(resized->capacity_bytes, 3U << 20U);
+    EXPECT_EQ(resized->disk->capacity_bytes, 3U << 20U);
     frontend::BlkDriver driver = drive(device);
     test::expect_disk_works(driver.requests(), 3);
 }

@@ -14,7 +14,8 @@ namespace {
 using testing::eventfd;
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t all_offered = Session::offered_protocol_features;
+constexpr std::uint64_t all_offered =
+    Session::offered_protocol_features | mask_of({ProtocolFeature::rarp, ProtocolFeature::mtu});
 
 Message make_message(std::uint32_t request, std::size_t size, std::size_t fds = 0, std::uint32_t flags = 0) {
     Message message;

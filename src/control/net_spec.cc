@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/net_spec.hh"
+
+#include <charconv>
+#include <net/if.h>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "control/device_spec.hh"
+
+namespace sidecore::control {
+
+namespace {
+
+constexpr std::array<std::string_view, 4> network_kinds{"null", "loopback", "tap", "stream"};
+constexpr std::uint64_t max_speed_mbit = 0x7fff'ffff;  // VIRTIO 1.3, 5.1.4: as far as drivers take it
+
+/// Which keys of the table `network` mean something for which kind.
+struct NetworkKey {
+    std::string_view key;
+    NetworkKind kind;
+};
+constexpr std::array<NetworkKey, 3> network_keys{{
+    {"interface", NetworkKind::tap},
+    {"path", NetworkKind::stream},
+    {"listen", NetworkKind::stream},
+}};
+
+std::string read_interface(TableReader& reader) {
+    std::string name = reader.text("interface").value_or("");
+    const bool possible =
+        name.size() < IFNAMSIZ && name != "." && name != ".." && name.find_first_of("/ \t\n:") == std::string::npos;
+    if (!possible || (name.empty() && reader.find("interface") != nullptr)) {
+        reader.report("interface",
+                      fmt::format("interface has to be the name of a network interface: 1 to {} characters "
+                                  "without '/', ':' or spaces",
+                                  IFNAMSIZ - 1));
+    }
+    return name;
+}
+
+NetworkSpec read_network(const Value& table, Problems& problems) {
+    TableReader reader(table, "network", problems);
+    NetworkSpec network;
+    reader.require("kind");
+    const auto kind = reader.choice("kind", network_kinds);
+    network.kind = static_cast<NetworkKind>(kind.value_or(0));
+    network.interface = read_interface(reader);
+    network.path = read_socket_path(reader, "path");
+    network.listen = reader.boolean("listen").value_or(false);
+    if (kind) {
+        for (const NetworkKey& key : network_keys) {
+            if (key.kind != network.kind && reader.find(key.key) != nullptr) {
+                reader.report(key.key,
+                              fmt::format("{} means nothing for kind = \"{}\"", key.key, to_string(network.kind)));
+            }
+        }
+        if (network.kind == NetworkKind::stream) {
+            reader.require("path");
+        }
+    }
+    reader.finish();
+    return network;
+}
+
+}  // namespace
+
+std::string_view to_string(NetworkKind kind) noexcept {
+    return network_kinds[static_cast<std::size_t>(kind)];
+}
+
+std::optional<std::array<std::uint8_t, 6>> parse_mac(std::string_view text) {
+    constexpr std::size_t text_bytes = 17;  // 52:54:00:12:34:56
+    if (text.size() != text_bytes) {
+        return std::nullopt;
+    }
+    std::array<std::uint8_t, 6> mac{};
+    for (std::size_t i = 0; i < mac.size(); ++i) {
+        const char* const digits = text.data() + 3 * i;
+        const auto [rest, error] = std::from_chars(digits, digits + 2, mac[i], 16);
+        if (error != std::errc{} || rest != digits + 2 || (i != 0 && digits[-1] != ':')) {
+            return std::nullopt;
+        }
+    }
+    const bool unicast = (mac[0] & 1U) == 0;
+    return unicast && mac != std::array<std::uint8_t, 6>{} ? std::optional(mac) : std::nullopt;
+}
+
+std::string format_mac(std::span<const std::uint8_t, 6> mac) {
+    return fmt::format("{:02x}", fmt::join(mac, ":"));
+}
+
+NetSpec read_net_spec(TableReader& device, Problems& problems) {
+    NetSpec spec;
+    spec.pairs = static_cast<std::uint16_t>(device.integer("pairs", 1, NetSpec::max_pairs).value_or(1));
+    spec.mac = device.text("mac").value_or("");
+    if (device.find("mac") != nullptr && !parse_mac(spec.mac)) {
+        device.report("mac", "mac has to be a unicast address like \"52:54:00:12:34:56\"");
+    }
+    spec.mtu = static_cast<std::uint16_t>(device.integer("mtu", NetSpec::min_mtu, NetSpec::max_mtu).value_or(0));
+    spec.speed_mbit = static_cast<std::uint32_t>(device.integer("speed", 1, max_speed_mbit).value_or(0));
+    spec.offloads = device.boolean("offloads").value_or(true);
+    device.require("network");
+    if (const Value* network = device.table("network")) {
+        spec.network = read_network(*network, problems);
+    }
+    return spec;
+}
+
+void add_to_json(Json& device, const NetSpec& spec) {
+    if (spec.pairs != 1) {
+        device["pairs"] = spec.pairs;
+    }
+    if (!spec.mac.empty()) {
+        device["mac"] = spec.mac;
+    }
+    if (spec.mtu != 0) {
+        device["mtu"] = spec.mtu;
+    }
+    if (spec.speed_mbit != 0) {
+        device["speed"] = spec.speed_mbit;
+    }
+    if (!spec.offloads) {
+        device["offloads"] = false;
+    }
+    const NetworkSpec& from = spec.network;
+    Json network = {{"kind", to_string(from.kind)}};
+    if (!from.interface.empty()) {
+        network["interface"] = from.interface;
+    }
+    if (!from.path.empty()) {
+        network["path"] = from.path;
+    }
+    if (from.listen) {
+        network["listen"] = true;
+    }
+    device["network"] = std::move(network);
+}
+
+}  // namespace sidecore::control

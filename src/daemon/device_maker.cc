@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/device_maker.hh"
+
+#include <utility>
+
+#include "network/factory.hh"
+#include "storage/factory.hh"
+
+namespace sidecore::daemon {
+
+namespace {
+
+storage::StorageSpec to_storage(const control::DeviceSpec& spec) {
+    const control::StorageSpec& from = spec.storage;
+    storage::StorageSpec storage;
+    storage.read_only = spec.read_only;
+    switch (from.kind) {
+        case control::StorageKind::null:
+            storage.kind = storage::StorageKind::null;
+            storage.size_bytes = from.size_bytes;
+            break;
+        case control::StorageKind::memory:
+            storage.kind = storage::StorageKind::memory;
+            storage.size_bytes = from.size_bytes;
+            break;
+        case control::StorageKind::file:
+            storage.kind = storage::StorageKind::file;
+            storage.path = from.path;
+            storage.direct = from.direct;
+            storage.threads = from.threads;
+            switch (from.engine) {
+                case control::FileEngine::automatic:
+                    storage.engine = storage::FileEngine::automatic;
+                    break;
+                case control::FileEngine::io_uring:
+                    storage.engine = storage::FileEngine::io_uring;
+                    break;
+                case control::FileEngine::threads:
+                    storage.engine = storage::FileEngine::threads;
+                    break;
+            }
+            break;
+    }
+    return storage;
+}
+
+Result<MadeDevice> make_disk(const control::DeviceSpec& spec) {
+    SIDECORE_TRY_ASSIGN(auto storage, storage::open_storage(to_storage(spec)));
+    device::BlkDevice::Options options;
+    options.name = spec.name;
+    options.queues = spec.queues;
+    options.read_only = spec.read_only;
+    options.serial = serial_of(spec);
+    SIDECORE_TRY_ASSIGN(auto disk, device::BlkDevice::create(std::move(storage), std::move(options)));
+    MadeDevice made;
+    made.disk = disk.get();
+    made.device = std::move(disk);
+    return made;
+}
+
+network::NetworkSpec to_network(const control::NetSpec& spec) {
+    const control::NetworkSpec& from = spec.network;
+    network::NetworkSpec network;
+    switch (from.kind) {
+        case control::NetworkKind::null:
+            network.kind = network::NetworkKind::null;
+            break;
+        case control::NetworkKind::loopback:
+            network.kind = network::NetworkKind::loopback;
+            network.pairs = spec.pairs;
+            break;
+        case control::NetworkKind::tap:
+            network.kind = network::NetworkKind::tap;
+            network.name = from.interface;
+            network.pairs = spec.pairs;
+            if (spec.mtu != 0) {
+                network.mtu = spec.mtu;
+            }
+            break;
+        case control::NetworkKind::stream:
+            network.kind = network::NetworkKind::stream;
+            network.path = from.path;
+            network.listen = from.listen;
+            break;
+    }
+    return network;
+}
+
+Result<MadeDevice> make_net(const control::DeviceSpec& spec) {
+    SIDECORE_TRY_ASSIGN(auto network, network::open_network(to_network(spec.net)));
+    device::NetDevice::Options options;
+    options.name = spec.name;
+    options.pairs = spec.net.pairs;
+    options.mac = control::parse_mac(spec.net.mac);
+    options.mtu = spec.net.mtu;
+    options.speed_mbit = spec.net.speed_mbit;
+    options.offloads = spec.net.offloads;
+    SIDECORE_TRY_ASSIGN(auto net, device::NetDevice::create(std::move(network), std::move(options)));
+    MadeDevice made;
+    made.net = net.get();
+    made.device = std::move(net);
+    return made;
+}
+
+}  // namespace
+
+std::string serial_of(const control::DeviceSpec& spec) {
+    return spec.serial.empty() ? spec.name.substr(0, control::DeviceSpec::max_serial_bytes) : spec.serial;
+}
+
+Result<MadeDevice> make_device(const control::DeviceSpec& spec) {
+    return spec.is_disk() ? make_disk(spec) : make_net(spec);
+}
+
+}  // namespace sidecore::daemon

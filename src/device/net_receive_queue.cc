@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/net_receive_queue.hh"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/clock.hh"
+#include "device/net_layout.hh"
+#include "virtqueue/chain_io.hh"
+
+namespace sidecore::device {
+
+using network::max_packet_bytes;
+using network::PacketInfo;
+using virtqueue::QueueFault;
+
+namespace {
+
+/// Cases of QueueFault::Kind::bad_request.
+constexpr std::uint64_t readable_buffer = 1;
+constexpr std::uint64_t no_room_for_header = 2;
+
+/// Laid out for a packet at least, as far as the driver has buffers.
+constexpr std::uint32_t least_room = 2048;
+
+}  // namespace
+
+NetReceiveQueue::NetReceiveQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, Options options,
+                                 std::unique_ptr<network::PacketReceiver> receiver, NetCounters& counters)
+    : DeviceQueue(std::move(name), std::move(ring), std::move(notifiers)),
+      options_(options),
+      receiver_(std::move(receiver)),
+      counters_(counters),
+      segments_(std::make_unique_for_overwrite<iovec[]>(segments_possible)),
+      room_(std::make_unique_for_overwrite<iovec[]>(segments_possible + 1)),
+      overflow_(std::make_unique_for_overwrite<std::byte[]>(max_packet_bytes)),
+      waiting_(std::make_unique_for_overwrite<std::byte[]>(max_packet_bytes)) {}
+
+bool NetReceiveQueue::has_work() noexcept {
+    if (waiting_bytes_ != 0) {
+        return ring_.pending() > waiting_for_more_;
+    }
+    return ring_.has_available() && receiver_->has_packet();
+}
+
+engine::Turn NetReceiveQueue::serve(std::uint32_t budget) noexcept {
+    engine::Turn turn;
+    const std::uint64_t start = cycles();
+    bool more = true;
+    while (more && turn.requests < budget) {
+        more = waiting_bytes_ != 0 ? place_waiting(turn) : receive_one(turn);
+    }
+    put_back();
+    if (turn.requests != 0 && service_times_ != nullptr) {
+        service_times_->record(cycles() - start, turn.requests);
+    }
+    turn.completed = turn.requests + std::exchange(delivered_, 0);
+    turn.calls = publish() + std::exchange(calls_, 0);
+    ring_.check_memory();
+    if (ring_.broken()) {
+        report_broken();
+        turn.end = engine::TurnEnd::broken;
+    } else if (more) {
+        turn.end = engine::TurnEnd::budget;
+    }
+    return turn;
+}
+
+/// False: no packet, no buffer, or not enough of them.
+bool NetReceiveQueue::receive_one(engine::Turn& turn) noexcept {
+    gather(usual_bytes_);
+    if (buffers_begin_ == buffers_end_) {
+        return false;
+    }
+    PacketInfo info;
+    const std::size_t pieces = lay_out_room();
+    room_[pieces] = {overflow_.get(), max_packet_bytes};
+    const std::uint32_t bytes = receiver_->receive(info, {room_.get(), pieces + 1});
+    if (bytes == 0) {
+        return false;
+    }
+    // As much as the last large ones, and less by and by.
+    usual_bytes_ = bytes > usual_bytes_ ? bytes : std::max(usual_bytes_ - (usual_bytes_ - bytes) / 64, least_room);
+    const std::uint64_t placed = room();
+    if (bytes > placed) {
+        if (!options_.mergeable) {
+            return drop();
+        }
+        gather(bytes);
+        if (room() < bytes) {
+            take_front_of_room(placed);
+            std::memcpy(waiting_.get() + placed, overflow_.get(), bytes - placed);
+            waiting_info_ = info;
+            waiting_bytes_ = bytes;
+            return wait_for_buffers();
+        }
+        write(std::span(overflow_.get(), bytes - placed), placed);
+    }
+    finish(info, bytes, turn);
+    return true;
+}
+
+/// The packet that waits has found buffers, or does not wait any more. False: it waits on.
+bool NetReceiveQueue::place_waiting(engine::Turn& turn) noexcept {
+    gather(waiting_bytes_);
+    if (room() < waiting_bytes_) {
+        return wait_for_buffers();
+    }
+    write(std::span(waiting_.get(), waiting_bytes_), 0);
+    finish(waiting_info_, std::exchange(waiting_bytes_, 0), turn);
+    return true;
+}
+
+/// What is in waiting_ waits until there are more buffers than now. True: no number of them would do, so it is dropped.
+bool NetReceiveQueue::wait_for_buffers() noexcept {
+    if (ring_.broken()) {
+        return false;
+    }
+    const bool gathered_all = ring_.available() == 0;
+    put_back();
+    waiting_for_more_ = ring_.available();
+    if (!gathered_all || waiting_for_more_ == ring_.size()) {
+        waiting_bytes_ = 0;
+        return drop();
+    }
+    return false;
+}
+
+bool NetReceiveQueue::drop() noexcept {
+    counters_.dropped_no_room.add(1);
+    return true;
+}
+
+/// Pops buffers until there is room for a packet of so many bytes, or no more are to be had. Without mergeable buffers a packet gets one
+/// buffer, whatever its size.
+void NetReceiveQueue::gather(std::uint64_t bytes) noexcept {
+    while (buffers_begin_ == buffers_end_ || (options_.mergeable && room() < bytes)) {
+        if (buffers_end_ == max_buffers || segments_possible - segments_end_ < max_segments) {
+            return;
+        }
+        virtqueue::DescriptorChain chain;
+        if (ring_.pop({segments_.get() + segments_end_, max_segments}, chain) != virtqueue::PopResult::chain) {
+            return;
+        }
+        if (!chain.readable.empty() || chain.writable_bytes < options_.header_bytes) {
+            const std::uint64_t fault = chain.readable.empty() ? no_room_for_header : readable_buffer;
+            ring_.break_with({QueueFault::Kind::bad_request, chain.head, fault, 0});
+            return;
+        }
+        buffers_[buffers_end_++] = {chain.head, static_cast<std::uint32_t>(segments_end_),
+                                    static_cast<std::uint32_t>(chain.writable.size()), chain.writable_bytes};
+        segments_end_ += chain.writable.size();
+        gathered_bytes_ += chain.writable_bytes;
+    }
+}
+
+/// For one packet, in the buffers gathered.
+std::uint64_t NetReceiveQueue::room() const noexcept {
+    return gathered_bytes_ - std::min<std::uint64_t>(gathered_bytes_, options_.header_bytes);
+}
+
+/// Fills room_ with the gathered buffers' segments but for the header's place, and returns how many pieces these are.
+std::size_t NetReceiveQueue::lay_out_room() noexcept {
+    std::size_t pieces = 0;
+    std::size_t skip = options_.header_bytes;
+    const std::uint32_t begin = buffers_[buffers_begin_].first;
+    for (std::size_t i = begin; i < segments_end_; ++i) {
+        const iovec& segment = segments_[i];
+        const std::size_t skipped = std::min(skip, segment.iov_len);
+        skip -= skipped;
+        if (skipped != segment.iov_len) {
+            room_[pieces++] = {static_cast<std::byte*>(segment.iov_base) + skipped, segment.iov_len - skipped};
+        }
+    }
+    return pieces;
+}
+
+/// Copies `data` into the gathered buffers, from byte `offset` of the packet on.
+void NetReceiveQueue::write(std::span<const std::byte> data, std::uint64_t offset) noexcept {
+    lay_out_room();
+    for (const iovec* piece = room_.get(); !data.empty(); ++piece) {
+        const std::size_t skipped = std::min<std::uint64_t>(offset, piece->iov_len);
+        offset -= skipped;
+        const std::size_t here = std::min(data.size(), piece->iov_len - skipped);
+        std::memcpy(static_cast<std::byte*>(piece->iov_base) + skipped, data.data(), here);
+        data = data.subspan(here);
+    }
+}
+
+/// The first bytes of a packet whose buffers are to be put back, into waiting_. The driver may have changed them: it is its own packet.
+void NetReceiveQueue::take_front_of_room(std::uint64_t bytes) noexcept {
+    std::span<iovec> pieces(room_.get(), lay_out_room());
+    virtqueue::take_front(pieces, {waiting_.get(), bytes});
+}
+
+/// A packet of so many bytes lies in the gathered buffers: its header is written, and they are handed to the driver, but for those that
+/// it does not need.
+void NetReceiveQueue::hand_over(const PacketInfo& info, std::uint32_t bytes) noexcept {
+    const std::size_t first = buffers_begin_;
+    std::uint64_t left = std::uint64_t{bytes} + options_.header_bytes;
+    while (left != 0) {
+        const Buffer& buffer = buffers_[buffers_begin_++];
+        const std::uint64_t used = std::min(left, buffer.bytes);
+        ring_.push(buffer.head, static_cast<std::uint32_t>(used));
+        gathered_bytes_ -= buffer.bytes;
+        left -= used;
+    }
+    const net::Header header{.flags = info.flags,
+                             .gso_type = info.gso_type,
+                             .header_bytes = info.header_bytes,
+                             .segment_bytes = info.segment_bytes,
+                             .checksum_start = info.checksum_start,
+                             .checksum_offset = info.checksum_offset,
+                             .num_buffers = static_cast<std::uint16_t>(buffers_begin_ - first)};
+    std::span<iovec> place(segments_.get() + buffers_[first].first, buffers_[first].count);
+    virtqueue::put_front(place, std::as_bytes(std::span(&header, 1)).first(options_.header_bytes));
+    if (buffers_begin_ == buffers_end_) {
+        buffers_begin_ = buffers_end_ = segments_end_ = 0;
+    }
+    counters_.packets.add(1);
+    counters_.bytes.add(bytes);
+}
+
+void NetReceiveQueue::finish(const PacketInfo& info, std::uint32_t bytes, engine::Turn& turn) noexcept {
+    hand_over(info, bytes);
+    turn.bytes += bytes;
+    ++turn.requests;
+}
+
+void NetReceiveQueue::put_back() noexcept {
+    ring_.unpop(static_cast<std::uint16_t>(buffers_end_ - buffers_begin_));
+    buffers_begin_ = buffers_end_ = segments_end_ = 0;
+    gathered_bytes_ = 0;
+}
+
+bool NetReceiveQueue::arm() noexcept {
+    if (waiting_bytes_ != 0) {
+        return ring_.arm_beyond(waiting_for_more_);
+    }
+    if (!ring_.has_available() && ring_.arm()) {
+        return true;
+    }
+    return receiver_->arm();
+}
+
+void NetReceiveQueue::disarm() noexcept {
+    ring_.disarm();
+    receiver_->disarm();
+}
+
+// ---- another queue's turn on the same worker ----
+
+bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
+    if (waiting_bytes_ != 0 || ring_.broken()) {
+        return false;
+    }
+    gather(packet.bytes);
+    if (room() < packet.bytes) {
+        put_back();
+        if (ring_.broken()) {
+            report_broken();
+        }
+        return false;
+    }
+    std::uint64_t offset = 0;
+    lay_out_room();
+    const iovec* to = room_.get();
+    for (const iovec& piece : packet.data) {
+        const auto* from = static_cast<const std::byte*>(piece.iov_base);
+        for (std::size_t left = piece.iov_len; left != 0;) {
+            const std::size_t here = std::min(left, to->iov_len - offset);
+            std::memcpy(static_cast<std::byte*>(to->iov_base) + offset, from, here);
+            from += here;
+            left -= here;
+            offset += here;
+            if (offset == to->iov_len) {
+                ++to;
+                offset = 0;
+            }
+        }
+    }
+    hand_over(packet.info, packet.bytes);
+    put_back();
+    ++delivered_;
+    return true;
+}
+
+void NetReceiveQueue::flush() noexcept {
+    ring_.show();
+    calls_ += call();
+}
+
+}  // namespace sidecore::device

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <sys/uio.h>
+
+#include "device/device_queue.hh"
+#include "device/net_counters.hh"
+#include "network/network_backend.hh"
+
+namespace sidecore::device {
+
+/// A receive queue of a network device: network back-end → the driver's buffers (VIRTIO 1.3, 5.1.6.4).
+///
+/// Its work is up to two parties: there is some while the driver has made buffers available and the network has a packet. With no buffers
+/// it waits for the driver, with buffers for the network, and asks only that one to be told.
+///
+/// Thread: as DeviceQueue; as PacketSink, the same worker's thread, while another of its queues has a turn.
+///
+/// Invariants:
+///  1. Between calls no chain is popped: those that a packet did not need are put back.
+///  2. A packet is written to as many buffers as it needs, or to none: `waiting_` keeps one for which the driver has yet to add buffers.
+///  3. Nothing overtakes a waiting packet.
+class NetReceiveQueue final : public DeviceQueue, private network::PacketSink {
+public:
+    struct Options {
+        std::size_t header_bytes = 12;  ///< 10 or 12
+        bool mergeable = false;         ///< VIRTIO_NET_F_MRG_RXBUF negotiated: packets span buffers
+    };
+
+    /// `counters` outlive the queue.
+    NetReceiveQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, Options options,
+                    std::unique_ptr<network::PacketReceiver> receiver, NetCounters& counters);
+
+    bool has_work() noexcept override;
+    std::uint32_t pending() const noexcept override { return 0; }  // only the network could tell
+    std::uint32_t capacity() const noexcept override { return 0; }
+    engine::Turn serve(std::uint32_t budget) noexcept override;
+    bool arm() noexcept override;
+    void disarm() noexcept override;
+    engine::Reaped reap() noexcept override { return {}; }
+    std::uint32_t in_flight() const noexcept override { return 0; }
+    int second_kick_fd() const noexcept override { return receiver_->packet_fd(); }
+    int completion_fd() const noexcept override { return -1; }
+    void entered() noexcept override { receiver_->set_sink(this); }
+    void left() noexcept override { receiver_->set_sink(nullptr); }
+
+    /// Descriptors of one buffer.
+    static constexpr std::size_t max_segments = 1024;
+
+private:
+    /// A chain of the driver's. Its segments lie in segments_.
+    struct Buffer {
+        std::uint16_t head = 0;
+        std::uint32_t first = 0;
+        std::uint32_t count = 0;
+        std::uint64_t bytes = 0;
+    };
+    static constexpr std::size_t max_buffers = 512;
+    static constexpr std::size_t segments_possible = 4 * max_segments;
+
+    // network::PacketSink
+    bool deliver(const network::Packet& packet) noexcept override;
+    void flush() noexcept override;
+
+    bool receive_one(engine::Turn& turn) noexcept;
+    bool place_waiting(engine::Turn& turn) noexcept;
+    bool wait_for_buffers() noexcept;
+    bool drop() noexcept;
+    void gather(std::uint64_t bytes) noexcept;
+    std::uint64_t room() const noexcept;
+    std::size_t lay_out_room() noexcept;
+    void write(std::span<const std::byte> data, std::uint64_t offset) noexcept;
+    void take_front_of_room(std::uint64_t bytes) noexcept;
+    void hand_over(const network::PacketInfo& info, std::uint32_t bytes) noexcept;
+    void finish(const network::PacketInfo& info, std::uint32_t bytes, engine::Turn& turn) noexcept;
+    void put_back() noexcept;
+
+    const Options options_;
+    const std::unique_ptr<network::PacketReceiver> receiver_;
+    NetCounters& counters_;
+
+    // Popped and not handed over, in order.
+    std::array<Buffer, max_buffers> buffers_;
+    std::size_t buffers_begin_ = 0;
+    std::size_t buffers_end_ = 0;
+    std::uint64_t gathered_bytes_ = 0;  // of all of them
+    std::unique_ptr<iovec[]> segments_;
+    std::size_t segments_end_ = 0;
+
+    std::unique_ptr<iovec[]> room_;          // the gathered segments without the header's place, and the overflow
+    std::uint32_t usual_bytes_ = 2048;       // so much is gathered before a packet's size is known
+    std::unique_ptr<std::byte[]> overflow_;  // for what a packet has beyond that
+
+    std::unique_ptr<std::byte[]> waiting_;  // a packet that has not found enough buffers
+    network::PacketInfo waiting_info_;
+    std::uint32_t waiting_bytes_ = 0;     // 0: none
+    std::uint16_t waiting_for_more_ = 0;  // than so many buffers
+
+    std::uint32_t delivered_ = 0;  // by other queues' turns, not told to the engine yet
+    std::uint32_t calls_ = 0;      // likewise
+};
+
+}  // namespace sidecore::device
