@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots real Linux guests that have vhost-user-blk disks: user-mode Linux, and QEMU.
+"""Boots real Linux guests that have vhost-user disks and networks: user-mode Linux, and QEMU.
 
 Both boot a small initramfs (tools/guest/build-images) whose only program runs the scripts that come over a terminal
 of their own. The kernel's messages go into a file, which shut_down() reads for complaints.
@@ -147,11 +147,12 @@ class UmlGuest(Guest):
     kind = "uml"
     boot_timeout = 30
 
-    def __init__(self, sockets, memory_mib=192, files=None, name="uml", arguments=()):
+    def __init__(self, sockets, memory_mib=192, files=None, name="uml", networks=(), arguments=()):
         super().__init__(name, files)
         words = ["linux.uml", f"mem={memory_mib}M", f"initrd={self.initrd}", f"uml_dir={self._workspace.path}/",
                  "con=null", "con0=null,fd:1", "agent=tty1", "panic=-1"]
         words += [f"virtio_uml.device={path}:2" for path in sockets]
+        words += [f"virtio_uml.device={network.socket}:1" for network in networks]
         words += arguments
         # All it prints is its kernel's log.
         self.kernel_log = self._workspace / "output.log"
@@ -165,11 +166,11 @@ class QemuGuest(Guest):
     boot_timeout = 120
 
     def __init__(self, sockets, queues=1, event_idx=True, cpus=None, memory_mib=256, files=None, name="qemu",
-                 arguments=()):
+                 networks=(), arguments=()):
         super().__init__(name, files)
         accelerator = "kvm" if kvm_works() else "tcg,thread=multi"
         words = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-no-user-config",
-                 "-accel", accelerator, "-cpu", "max", "-smp", cpus or max(queues, 1),
+                 "-accel", accelerator, "-cpu", "max", "-smp", cpus or max(queues, *(network.pairs for network in networks), 1),
                  "-m", f"{memory_mib}M", "-object", f"memory-backend-memfd,id=memory,size={memory_mib}M,share=on",
                  "-machine", "q35,memory-backend=memory",
                  "-kernel", IMAGES / "vmlinuz", "-initrd", self.initrd,
@@ -178,6 +179,12 @@ class QemuGuest(Guest):
         for index, path in enumerate(sockets):
             words += ["-chardev", f"socket,id=disk{index},path={path}",
                       "-device", f"vhost-user-blk-pci,chardev=disk{index},num-queues={queues},"
+                                 f"event_idx={'on' if event_idx else 'off'}"]
+        for index, network in enumerate(networks):
+            words += ["-chardev", f"socket,id=net{index},path={network.socket}",
+                      "-netdev", f"vhost-user,id=netdev{index},chardev=net{index},queues={network.pairs}",
+                      "-device", f"virtio-net-pci,netdev=netdev{index},mac={network.mac},romfile=,"
+                                 f"mq={'on' if network.pairs > 1 else 'off'},vectors=0,"
                                  f"event_idx={'on' if event_idx else 'off'}"]
         words += arguments
         self._boot(lambda fd: words + ["-chardev", f"socket,id=agent,fd={fd}", "-serial", "chardev:agent"])

@@ -15,7 +15,7 @@ class Sidecore:
     """sidecored with one worker (unless `config` says otherwise) and, at first, no device."""
 
     name = "sidecore"
-    abilities = frozenset({"policies", "resize"})
+    abilities = frozenset({"policies", "resize", "net"})
     write_cache = "write back"
     serial_of = staticmethod(lambda disk: disk.name[:20])
 
@@ -60,6 +60,14 @@ class Sidecore:
         storage = ["--blk-file", disk.path] if disk.storage == "file" else [f"--{disk.storage}-size", disk.size]
         self.command("add", disk.name, "--socket-path", disk.socket, "--num-queues", disk.queues, *storage,
                      *(["--read-only"] if disk.read_only else []))
+
+    def add_network(self, network, **keys):
+        """Serves a network device on a tap interface of the network's name, and fills in its socket."""
+        network.socket = self._workspace / f"{network.name}.sock"
+        spec = self._workspace / f"{network.name}.json"
+        spec.write_text(json.dumps({"name": network.name, "type": "net", "socket": str(network.socket), "pairs": network.pairs,
+                                    "mac": network.mac, "network": {"kind": "tap", "interface": network.name}, **keys}))
+        self.command("add", "--from", spec)
 
     def resize(self, disk, size):
         self.command("resize", disk.name, size)
