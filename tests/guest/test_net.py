@@ -90,7 +90,7 @@ class Net(GuestTest):
             connection.sendall(data)
         self.assertEqual(job.wait(120).split()[0], hashlib.sha256(data).hexdigest())
 
-    @needs("net")
+    @needs("net", "tap")
     def test_ping(self):
         """Echoes of many sizes, over IPv4 and IPv6, with an MTU of 9000."""
         network, guest = self.boot_with_network(mtu=9000)
@@ -103,7 +103,7 @@ class Net(GuestTest):
         self.assertGreater(self.counters(network, "received")["packets"], 30)
         self.finish()
 
-    @needs("net")
+    @needs("net", "tap")
     def test_tcp(self):
         """A stream each way arrives as it was sent."""
         network, guest = self.boot_with_network()
@@ -115,7 +115,7 @@ class Net(GuestTest):
             self.assertEqual(dropped, {})
         self.finish()
 
-    @needs("net", "policies")
+    @needs("net", "tap", "policies")
     def test_policies_flip(self):
         """Streams both ways while the policy changes again and again."""
         network, guest = self.boot_with_network()
@@ -140,7 +140,7 @@ class Net(GuestTest):
         self.assertGreater(flips, 10)
         self.finish()
 
-    @needs("net")
+    @needs("net", "tap")
     def test_restart(self):
         """A guest is killed in the middle of a stream; the next one finds the device as new."""
         network, guest = self.boot_with_network()

@@ -22,6 +22,11 @@ class Network:
     socket: pathlib.Path = None  # where the back-end listens; set when it is added
 
 
+def may_have_taps():
+    """Whether this process may make tap interfaces, in a network namespace of its own."""
+    return os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+
+
 def enter_network_of_our_own():
     """From now on this process and its children are in a network namespace that nobody else is in."""
     library = ctypes.CDLL(None, use_errno=True)
