@@ -181,7 +181,8 @@ class QemuGuest(Guest):
                       "-device", f"vhost-user-blk-pci,chardev=disk{index},num-queues={queues},"
                                  f"event_idx={'on' if event_idx else 'off'}"]
         for index, network in enumerate(networks):
-            # Without MSI-X: Debian's QEMU 7.2, emulating the CPU, crashes with it as the driver starts a vhost-user network.
+            # Without MSI-X: with it QEMU 7.2, where it emulates the CPU, looks for KVM's irqfds as the driver starts a vhost-user network,
+            # and crashes. Later versions do not, nor does this one with KVM.
             words += ["-chardev", f"socket,id=net{index},path={network.socket}",
                       "-netdev", f"vhost-user,id=netdev{index},chardev=net{index},queues={network.pairs}",
                       "-device", f"virtio-net-pci,netdev=netdev{index},mac={network.mac},romfile=,"
