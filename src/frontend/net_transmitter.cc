@@ -12,13 +12,13 @@ namespace sidecore::frontend {
 
 namespace {
 
-constexpr std::size_t table_entries = 1024;
+constexpr std::size_t transmit_table_entries = 1024;
 constexpr std::uint64_t slot_alignment = 4096;
 
 }  // namespace
 
 std::uint64_t NetTransmitter::memory_needed(const Options& options) noexcept {
-    return options.slots * (table_entries * sizeof(Descriptor) + options.bytes_per_slot + 2 * slot_alignment);
+    return options.slots * (transmit_table_entries * sizeof(Descriptor) + options.bytes_per_slot + 2 * slot_alignment);
 }
 
 Result<NetTransmitter> NetTransmitter::create(GuestMemoryFile& memory, DriverQueue& queue, std::uint64_t features,
@@ -26,7 +26,8 @@ Result<NetTransmitter> NetTransmitter::create(GuestMemoryFile& memory, DriverQue
     NetTransmitter made(queue, net_header_bytes(features), options);
     for (std::size_t i = 0; i < options.slots; ++i) {
         Slot slot;
-        SIDECORE_TRY_ASSIGN(slot.table, memory.allocate(table_entries * sizeof(Descriptor), sizeof(Descriptor)));
+        SIDECORE_TRY_ASSIGN(slot.table,
+                            memory.allocate(transmit_table_entries * sizeof(Descriptor), sizeof(Descriptor)));
         SIDECORE_TRY_ASSIGN(const GuestBuffer room, memory.allocate(options.bytes_per_slot, slot_alignment));
         slot.buffers = GuardedBuffers(room);
         made.slots_.push_back(std::move(slot));
@@ -56,7 +57,7 @@ Result<void> NetTransmitter::submit(const NetOutgoing& outgoing) {
     append_pieces(chain, slot.buffers.pieces(), false);
     const std::span<const Piece> all(chain);
     const std::size_t direct = layout.indirect ? std::min(layout.direct_pieces, all.size()) : all.size();
-    if (all.size() - direct > table_entries) {
+    if (all.size() - direct > transmit_table_entries) {
         return failure(ErrorKind::out_of_range, fmt::format("{} buffers do not fit a table", all.size()));
     }
     const auto head = queue_->format(all.first(direct), all.subspan(direct), slot.table);
