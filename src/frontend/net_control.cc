@@ -11,7 +11,7 @@ namespace sidecore::frontend {
 namespace {
 
 constexpr std::size_t command_table_entries = 512;
-constexpr std::uint64_t command_bytes = 80 * 1024;  // a MAC table may have thousands of entries
+constexpr std::uint64_t command_bytes = 80ULL << 10U;  // a MAC table may have thousands of entries
 
 }  // namespace
 

@@ -30,7 +30,7 @@ struct NetCommand {
 /// Thread: the queue's. Memory and queue outlive it. Takes all of the queue's completions.
 class NetControl {
 public:
-    static constexpr std::uint64_t memory_needed = 96 * 1024;
+    static constexpr std::uint64_t memory_needed = 96ULL << 10U;
 
     static Result<NetControl> create(GuestMemoryFile& memory, DriverQueue& queue);
 

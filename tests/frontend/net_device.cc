@@ -8,7 +8,7 @@
 
 namespace sidecore::frontend::test {
 
-NetDevice::NetDevice(const GuestMemoryFile& memory, std::vector<Pair> pairs, DriverQueue* control,
+NetDevice::NetDevice(const GuestMemoryFile& memory, const std::vector<Pair>& pairs, DriverQueue* control,
                      const Options& options)
     : options_(options), wake_(*make_eventfd()) {
     for (const Pair& pair : pairs) {

@@ -33,9 +33,10 @@ public:
         std::uint32_t ack_length = 1;
     };
 
-    NetDevice(const GuestMemoryFile& memory, std::vector<Pair> pairs, DriverQueue* control, const Options& options);
-    NetDevice(const GuestMemoryFile& memory, std::vector<Pair> pairs)
-        : NetDevice(memory, std::move(pairs), nullptr, Options{}) {}
+    NetDevice(const GuestMemoryFile& memory, const std::vector<Pair>& pairs, DriverQueue* control,
+              const Options& options);
+    NetDevice(const GuestMemoryFile& memory, const std::vector<Pair>& pairs)
+        : NetDevice(memory, pairs, nullptr, Options{}) {}
     ~NetDevice();
     NetDevice(const NetDevice&) = delete;
     NetDevice& operator=(const NetDevice&) = delete;

@@ -197,6 +197,7 @@ private:
             thread_.join();
         }
     }
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the protocol has addresses as numbers
     static std::byte* at(std::uint64_t address) { return reinterpret_cast<std::byte*>(address); }
     void answer() {
         auto* const available = reinterpret_cast<const std::uint16_t*>(at(available_));

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <numeric>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -39,9 +40,7 @@ TEST(NetFormat, HeaderBytesAreWhereTheyBelong) {
 TEST(NetFormat, ConfigurationBytesAreWhereTheyBelong) {
     EXPECT_EQ(net_config_bytes, 17U);
     std::array<std::uint8_t, sizeof(NetConfig)> bytes{};
-    for (std::uint8_t i = 0; i < bytes.size(); ++i) {
-        bytes.at(i) = i;
-    }
+    std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
     NetConfig config;
     std::memcpy(&config, bytes.data(), sizeof config);
     EXPECT_EQ(config.mac, (std::array<std::uint8_t, 6>{0, 1, 2, 3, 4, 5}));
