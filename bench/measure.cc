@@ -7,16 +7,16 @@
 
 namespace sidecore::bench {
 
-Result<Measured> measure_streams(std::span<Stream> streams, const MeasureOptions& options) {
+Result<Measured> measure_driven(const Driven& driven, const MeasureOptions& options) {
     SIDECORE_TRY(pin_this_thread(options.cpu));
-    spin_for(streams, options.warm_up_seconds);
+    driven.spin(options.warm_up_seconds);
     ProcessUsage before;
     if (options.backend_pid != 0) {
         SIDECORE_TRY_ASSIGN(before, process_usage(options.backend_pid));
     }
-    forget(streams);
+    driven.forget();
     const std::uint64_t start_ns = monotonic_ns();
-    spin_for(streams, options.seconds);
+    driven.spin(options.seconds);
     Measured measured;
     measured.seconds = static_cast<double>(monotonic_ns() - start_ns) / 1e9;
     if (options.backend_pid != 0) {
@@ -26,6 +26,12 @@ Result<Measured> measure_streams(std::span<Stream> streams, const MeasureOptions
             static_cast<double>(after.context_switches - before.context_switches) / measured.seconds;
     }
     return measured;
+}
+
+Result<Measured> measure_streams(std::span<Stream> streams, const MeasureOptions& options) {
+    return measure_driven(
+        {.spin = [streams](double seconds) { spin_for(streams, seconds); }, .forget = [streams] { forget(streams); }},
+        options);
 }
 
 }  // namespace sidecore::bench

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <sys/types.h>
@@ -24,7 +25,16 @@ struct Measured {
     std::optional<double> backend_switches_per_s{};
 };
 
-/// Drives the streams, warm-up first; what they count afterwards is of the time that was measured. They still have requests in flight.
+/// What is measured: how it runs for so many seconds, and how it counts anew.
+struct Driven {
+    std::function<void(double)> spin;
+    std::function<void()> forget;
+};
+
+/// Drives it, warm-up first; what it counts afterwards is of the time that was measured.
+Result<Measured> measure_driven(const Driven& driven, const MeasureOptions& options);
+
+/// Likewise the streams, which still have requests in flight afterwards.
 Result<Measured> measure_streams(std::span<Stream> streams, const MeasureOptions& options);
 
 }  // namespace sidecore::bench

@@ -14,50 +14,6 @@ namespace sidecore::frontend {
 namespace {
 
 constexpr std::size_t table_entries = 1024;
-constexpr std::size_t guard_bytes = 32;
-constexpr std::size_t last_guard_bytes = 1024;
-constexpr std::byte guard{0xa5};
-
-/// Copies bytes into the pieces that they are cut into, leaving out the first `skip` bytes of the pieces.
-void scatter(std::span<const std::byte> bytes, std::span<const GuestBuffer> pieces, std::size_t skip = 0) {
-    for (const GuestBuffer& piece : pieces) {
-        const std::size_t passed = std::min<std::size_t>(skip, piece.size);
-        const std::size_t length = std::min<std::size_t>(bytes.size(), piece.size - passed);
-        if (length != 0) {
-            std::memcpy(piece.host + passed, bytes.data(), length);
-        }
-        bytes = bytes.subspan(length);
-        skip -= passed;
-    }
-}
-
-void gather(std::span<const GuestBuffer> pieces, std::span<std::byte> out) {
-    for (const GuestBuffer& piece : pieces) {
-        const std::size_t length = std::min<std::size_t>(out.size(), piece.size);
-        if (length != 0) {
-            std::memcpy(out.data(), piece.host, length);
-        }
-        out = out.subspan(length);
-    }
-}
-
-bool is_guard(std::span<const std::byte> bytes) noexcept {
-    return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == guard; });
-}
-
-/// The lengths of a string's pieces: the cuts, and what they leave.
-Result<std::vector<std::uint32_t>> lengths_of(std::uint64_t total, std::vector<std::uint32_t> cuts) {
-    for (const std::uint32_t cut : cuts) {
-        if (cut > total) {
-            return failure(ErrorKind::invalid_argument, "the layout has more bytes than the request");
-        }
-        total -= cut;
-    }
-    if (total != 0) {
-        cuts.push_back(static_cast<std::uint32_t>(total));
-    }
-    return cuts;
-}
 
 std::uint32_t length_of(std::span<const std::byte> bytes) {
     return static_cast<std::uint32_t>(bytes.size());
@@ -70,7 +26,8 @@ Result<BlkRequests> BlkRequests::create(GuestMemoryFile& memory, DriverQueue& qu
     for (std::size_t i = 0; i < options.slots; ++i) {
         Slot slot;
         SIDECORE_TRY_ASSIGN(slot.table, memory.allocate(table_entries * sizeof(Descriptor), sizeof(Descriptor)));
-        SIDECORE_TRY_ASSIGN(slot.data, memory.allocate(options.bytes_per_slot, 4096));
+        SIDECORE_TRY_ASSIGN(const GuestBuffer room, memory.allocate(options.bytes_per_slot, 4096));
+        slot.buffers = GuardedBuffers(room);
         made.slots_.push_back(std::move(slot));
         made.idle_.push_back(options.slots - 1 - i);
     }
@@ -95,24 +52,10 @@ Result<void> BlkRequests::place(Slot& slot) {
     SIDECORE_TRY_ASSIGN(const auto readable, lengths_of(sizeof(BlkHeader) + request.out.size(), readable_cuts));
     SIDECORE_TRY_ASSIGN(const auto writable, lengths_of(request.in.size() + 1, writable_cuts));
 
-    slot.pieces.clear();
     slot.readable_pieces = readable.size();
-    std::uint64_t offset = 0;
-    const auto place_one = [&](std::uint32_t length) {
-        const std::uint64_t alignment = request.layout.alignment;
-        const std::uint64_t start =
-            (offset + guard_bytes + alignment - 1) / alignment * alignment + request.layout.shift;
-        slot.pieces.push_back({.address = slot.data.address + start, .host = slot.data.host + start, .size = length});
-        offset = start + length;
-    };
-    std::for_each(readable.begin(), readable.end(), place_one);
-    std::for_each(writable.begin(), writable.end(), place_one);
-    slot.extent = offset + last_guard_bytes;
-    if (slot.extent > slot.data.size) {
-        return failure(ErrorKind::out_of_range,
-                       fmt::format("the request's buffers need {} bytes, a slot has {}", slot.extent, slot.data.size));
-    }
-    return {};
+    std::vector<std::uint32_t> lengths = readable;
+    lengths.insert(lengths.end(), writable.begin(), writable.end());
+    return slot.buffers.place(lengths, {.alignment = request.layout.alignment, .shift = request.layout.shift});
 }
 
 Result<std::uint64_t> BlkRequests::submit(const BlkRequest& request) {
@@ -123,10 +66,9 @@ Result<std::uint64_t> BlkRequests::submit(const BlkRequest& request) {
     slot.request = request;
     SIDECORE_TRY(place(slot));
 
-    std::memset(slot.data.host, std::to_integer<int>(guard), slot.extent);
     const BlkHeader header{
         .type = static_cast<std::uint32_t>(request.type), .reserved = std::uint32_t{0}, .sector = request.sector};
-    const std::span pieces(slot.pieces);
+    const std::span<const GuestBuffer> pieces = slot.buffers.pieces();
     const auto readable = pieces.first(slot.readable_pieces);
     scatter(std::as_bytes(std::span(&header, 1)), readable);
     scatter(request.out, readable, sizeof header);
@@ -134,11 +76,8 @@ Result<std::uint64_t> BlkRequests::submit(const BlkRequest& request) {
     scatter(std::span(&not_written, 1), pieces.subspan(slot.readable_pieces), request.in.size());
 
     std::vector<Piece> chain;
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-        chain.push_back({.address = pieces[i].address,
-                         .length = static_cast<std::uint32_t>(pieces[i].size),
-                         .device_writable = i >= slot.readable_pieces});
-    }
+    append_pieces(chain, readable, false);
+    append_pieces(chain, pieces.subspan(slot.readable_pieces), true);
     const std::span<const Piece> all(chain);
     const std::size_t direct =
         request.layout.indirect ? std::min(request.layout.direct_pieces, all.size()) : all.size();
@@ -168,18 +107,8 @@ Result<BlkFinished> BlkRequests::finish(const Used& used) {
     slot.busy = false;
     idle_.push_back(static_cast<std::size_t>(found - slots_.begin()));
 
-    const std::span pieces(slot.pieces);
-    const std::byte* clean_from = slot.data.host;
-    for (const GuestBuffer& piece : pieces) {
-        if (!is_guard({clean_from, piece.host})) {
-            return failure(ErrorKind::protocol_violation,
-                           fmt::format("the device wrote outside of the buffers, before {:#x}", piece.address.value));
-        }
-        clean_from = piece.host + piece.size;
-    }
-    if (!is_guard({clean_from, slot.data.host + slot.extent})) {
-        return failure(ErrorKind::protocol_violation, "the device wrote behind the last buffer");
-    }
+    const std::span<const GuestBuffer> pieces = slot.buffers.pieces();
+    SIDECORE_TRY(slot.buffers.check());
     std::vector<std::byte> written(slot.request.in.size() + 1);
     gather(pieces.subspan(slot.readable_pieces), written);
     if (!slot.request.in.empty()) {

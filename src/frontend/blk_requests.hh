@@ -10,6 +10,7 @@
 #include "base/error.hh"
 #include "frontend/blk_format.hh"
 #include "frontend/driver_queue.hh"
+#include "frontend/guarded_buffers.hh"
 #include "frontend/guest_memory_file.hh"
 
 namespace sidecore::frontend {
@@ -82,11 +83,9 @@ public:
 private:
     struct Slot {
         GuestBuffer table;
-        GuestBuffer data;
+        GuardedBuffers buffers;  ///< of the request in flight: readable ones, then writable ones
         BlkRequest request;
-        std::vector<GuestBuffer> pieces;  ///< of the request in flight: readable ones, then writable ones
         std::size_t readable_pieces = 0;
-        std::uint64_t extent = 0;  ///< bytes of `data` that pieces and guards take
         std::uint64_t ticket = 0;
         std::uint16_t head = 0;
         bool busy = false;

@@ -134,6 +134,14 @@ Result<void> Client::negotiate(const Wishes& wishes) {
 }
 
 Result<void> Client::start(const GuestMemoryFile& memory, std::span<DriverQueue> queues) {
+    std::vector<NumberedQueue> numbered;
+    for (DriverQueue& queue : queues) {
+        numbered.push_back({.vring = static_cast<std::uint32_t>(numbered.size()), .queue = &queue});
+    }
+    return start(memory, numbered);
+}
+
+Result<void> Client::start(const GuestMemoryFile& memory, std::span<const NumberedQueue> queues) {
     constexpr std::uint8_t features_chosen =
         VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK;
     if (has(ProtocolFeature::status)) {
@@ -146,8 +154,8 @@ Result<void> Client::start(const GuestMemoryFile& memory, std::span<DriverQueue>
     } else {
         SIDECORE_TRY(set_mem_table(memory.regions()));
     }
-    for (std::uint32_t i = 0; i < queues.size(); ++i) {
-        SIDECORE_TRY(start_vring(i, memory, queues[i]));
+    for (const NumberedQueue& numbered : queues) {
+        SIDECORE_TRY(start_vring(numbered.vring, memory, *numbered.queue));
     }
     if (has(ProtocolFeature::status)) {
         SIDECORE_TRY(set_status(features_chosen | VIRTIO_CONFIG_S_DRIVER_OK));

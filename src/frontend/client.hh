@@ -34,6 +34,12 @@ struct Wishes {
                              vhost_user::ProtocolFeature::configure_mem_slots, vhost_user::ProtocolFeature::status});
 };
 
+/// A queue and the number that it has in the protocol.
+struct NumberedQueue {
+    std::uint32_t vring = 0;
+    DriverQueue* queue = nullptr;
+};
+
 /// The front-end's side of a vhost-user connection.
 ///
 /// Each request is a function of its own, in any order and with any content, so that tests can do what a front-end must
@@ -60,6 +66,8 @@ public:
     Result<void> negotiate(const Wishes& wishes);
     /// Memory, vrings (queue i becomes vring i), enable, and status DRIVER_OK if the back-end wants to know.
     Result<void> start(const GuestMemoryFile& memory, std::span<DriverQueue> queues);
+    /// Likewise with numbers that have gaps: a network device's control queue is behind all pairs that it could have.
+    Result<void> start(const GuestMemoryFile& memory, std::span<const NumberedQueue> queues);
     /// All that SET_VRING_* says of one queue, ending with the kick descriptor, which starts it, and the enabling.
     Result<void> start_vring(std::uint32_t index, const GuestMemoryFile& memory, DriverQueue& queue);
     /// Stops the vrings; returns the back-end's next available index of each.

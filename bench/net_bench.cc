@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives any vhost-user-net back-end from one spinning core and says how fast it is and what that costs it.
+
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.hh"
+#include "base/error.hh"
+#include "frontend/net_driver.hh"
+#include "frontend/net_frame.hh"
+#include "latency_histogram.hh"
+#include "measure.hh"
+#include "net_mirror.hh"
+#include "net_stream.hh"
+#include "ping_pong.hh"
+
+namespace sidecore::bench {
+
+namespace {
+
+using frontend::NetDriver;
+
+struct Options {
+    std::string socket;
+    bool mirror = false;
+    std::vector<std::string> modes{"tx"};
+    MeasureOptions measure{.seconds = 2};
+    std::uint16_t pairs = 1;
+    std::uint16_t queue_size = 512;
+    bool event_index = true;
+    bool control = true;
+    bool merge = true;
+    NetStream::Options stream{};
+    int backend_cpu = 1;
+    std::string json;
+};
+
+const std::map<std::string, NetMode>& modes() {
+    static const std::map<std::string, NetMode> known{
+        {"tx", NetMode::transmit}, {"loop", NetMode::loop}, {"rr", NetMode::request_response}};
+    return known;
+}
+
+struct Run {
+    std::string mode;
+    Measured measured;
+    NetCounts counts;
+    std::uint64_t p50_ns = 0;
+    std::uint64_t p99_ns = 0;
+    std::uint64_t p999_ns = 0;
+    double ping_pong_before_ns = 0;
+    double ping_pong_after_ns = 0;
+
+    double per_s(std::uint64_t count) const { return static_cast<double>(count) / measured.seconds; }
+    double kicks_per_frame() const {
+        return counts.transmitted == 0
+                   ? 0
+                   : static_cast<double>(counts.transmit_kicks) / static_cast<double>(counts.transmitted);
+    }
+};
+
+void spin(std::vector<NetStream>& streams, double seconds) {
+    const std::uint64_t end = cycles() + ns_to_cycles(static_cast<std::uint64_t>(seconds * 1e9));
+    std::uint64_t now = cycles();
+    while (now < end) {
+        now = cycles();
+        for (NetStream& stream : streams) {
+            stream.turn(now);
+        }
+    }
+}
+
+/// Fills `run` with what the pairs do in its mode.
+Result<void> drive(const std::vector<NetTarget>& targets, const Options& options, Run& run) {
+    NetStream::Options wanted = options.stream;
+    wanted.mode = modes().at(run.mode);
+    std::vector<NetStream> streams;
+    for (const NetTarget& target : targets) {
+        SIDECORE_TRY_ASSIGN(NetStream stream, NetStream::create(target, wanted));
+        streams.push_back(std::move(stream));
+    }
+    const Driven driven{.spin = [&streams](double seconds) { spin(streams, seconds); },
+                        .forget =
+                            [&streams] {
+                                for (NetStream& stream : streams) {
+                                    stream.forget();
+                                }
+                            }};
+    SIDECORE_TRY_ASSIGN(run.measured, measure_driven(driven, options.measure));
+    LatencyHistogram latencies;
+    for (NetStream& stream : streams) {
+        run.counts += stream.counts();
+        latencies.add(stream.histogram());
+    }
+    run.p50_ns = cycles_to_ns(latencies.percentile(0.50));
+    run.p99_ns = cycles_to_ns(latencies.percentile(0.99));
+    run.p999_ns = cycles_to_ns(latencies.percentile(0.999));
+    for (NetStream& stream : streams) {
+        SIDECORE_TRY(stream.finish_all());
+    }
+    return {};
+}
+
+/// Guest memory for the load; rings are small beside it.
+std::uint64_t memory_bytes(const Options& options) {
+    const std::uint64_t chain = std::uint64_t{options.stream.bytes} + frontend::net_receive_bytes(UINT64_MAX) + 1024;
+    return (64ULL << 20U) + 2 * chain * options.stream.chains.depth * options.pairs;
+}
+
+Result<void> drive_backend(const Options& options, Run& run) {
+    using namespace frontend;
+    NetDriver::Options wanted;
+    wanted.wishes.features = net_features(feature_version_1, feature_indirect, feature_event_index, net_feature_mac,
+                                          net_feature_status, net_feature_mtu, net_feature_ctrl_vq, net_feature_mq) |
+                             (options.merge ? net_features(net_feature_mrg_rxbuf) : 0);
+    wanted.pairs = options.pairs;
+    wanted.control = options.control;
+    wanted.queue.size = options.queue_size;
+    wanted.queue.event_index = options.event_index;
+    wanted.endpoints = false;
+    wanted.memory_bytes = memory_bytes(options);
+    SIDECORE_TRY_ASSIGN(NetDriver driver, NetDriver::start(options.socket, wanted));
+    std::vector<NetTarget> targets;
+    for (std::size_t i = 0; i < options.pairs; ++i) {
+        targets.push_back({.memory = &driver.memory(),
+                           .receive = &driver.receive_queue(i),
+                           .transmit = &driver.transmit_queue(i),
+                           .features = driver.client().features()});
+    }
+    SIDECORE_TRY(drive(targets, options, run));
+    for (const NumberedQueue& queue : driver.numbered_queues()) {
+        SIDECORE_TRY(driver.client().get_vring_base(queue.vring));
+    }
+    return {};
+}
+
+Result<void> drive_mirror(const Options& options, Run& run) {
+    using namespace frontend;
+    SIDECORE_TRY_ASSIGN(GuestMemoryFile memory, GuestMemoryFile::create(memory_bytes(options)));
+    const QueueOptions queue{.size = options.queue_size, .event_index = options.event_index};
+    SIDECORE_TRY_ASSIGN(DriverQueue receive, DriverQueue::create(memory, queue));
+    SIDECORE_TRY_ASSIGN(DriverQueue transmit, DriverQueue::create(memory, queue));
+    const NetMirror device(memory, receive, transmit, options.backend_cpu);
+    return drive(
+        {{.memory = &memory, .receive = &receive, .transmit = &transmit, .features = net_features(feature_version_1)}},
+        options, run);
+}
+
+Result<Run> measure_mode(const Options& options, const std::string& mode) {
+    Run run;
+    run.mode = mode;
+    SIDECORE_TRY_ASSIGN(run.ping_pong_before_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
+    SIDECORE_TRY(options.mirror ? drive_mirror(options, run) : drive_backend(options, run));
+    SIDECORE_TRY_ASSIGN(run.ping_pong_after_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
+    return run;
+}
+
+void print(const Run& run) {
+    fmt::print("{:>5} {:>12.0f} {:>12.0f} {:>9.2f} {:>9.2f} {:>11.5f} {:>9} {:>8} {:>8.0f} {:>8.0f} {:>6} {:>6}\n",
+               run.mode, run.per_s(run.counts.transmitted), run.per_s(run.counts.received),
+               static_cast<double>(run.p50_ns) / 1e3, static_cast<double>(run.p99_ns) / 1e3, run.kicks_per_frame(),
+               run.counts.calls, run.measured.backend_cpus ? fmt::format("{:.2f}", *run.measured.backend_cpus) : "-",
+               run.ping_pong_before_ns, run.ping_pong_after_ns, run.counts.lost, run.counts.faults);
+    std::fflush(stdout);
+}
+
+nlohmann::json to_json(const Options& options, const Run& run) {
+    nlohmann::json json{
+        {"mode", run.mode},
+        {"pairs", options.pairs},
+        {"depth", options.stream.chains.depth},
+        {"batch", options.stream.batch},
+        {"event_index", options.event_index},
+        {"merge", options.merge},
+        {"header_apart", options.stream.chains.header_apart},
+        {"indirect", options.stream.chains.indirect},
+        {"rewrite_descriptors", options.stream.chains.rewrite_descriptors},
+        {"seconds", run.measured.seconds},
+        {"transmitted", run.counts.transmitted},
+        {"received", run.counts.received},
+        {"transmitted_per_s", run.per_s(run.counts.transmitted)},
+        {"received_per_s", run.per_s(run.counts.received)},
+        {"received_bytes_per_s", run.per_s(run.counts.received_bytes)},
+        {"faults", run.counts.faults},
+        {"transmit_kicks", run.counts.transmit_kicks},
+        {"receive_kicks", run.counts.receive_kicks},
+        {"kicks_suppressed", run.counts.kicks_suppressed},
+        {"kicks_per_frame", run.kicks_per_frame()},
+        {"calls", run.counts.calls},
+        {"ping_pong_before_ns", run.ping_pong_before_ns},
+        {"ping_pong_after_ns", run.ping_pong_after_ns},
+    };
+    if (modes().at(run.mode) == NetMode::request_response) {
+        json["bytes"] = frontend::net_udp_header_bytes + 1;
+        json["responses"] = run.counts.responses;
+        json["responses_per_s"] = run.per_s(run.counts.responses);
+        json["lost"] = run.counts.lost;
+        json["strangers"] = run.counts.strangers;
+        json["lat_p50_us"] = static_cast<double>(run.p50_ns) / 1e3;
+        json["lat_p99_us"] = static_cast<double>(run.p99_ns) / 1e3;
+        json["lat_p999_us"] = static_cast<double>(run.p999_ns) / 1e3;
+    } else {
+        json["bytes"] = options.stream.bytes;
+    }
+    if (run.measured.backend_cpus) {
+        json["backend_cpus"] = *run.measured.backend_cpus;
+        json["backend_switches_per_s"] = *run.measured.backend_switches_per_s;
+    }
+    return json;
+}
+
+int run_all(const Options& options) {
+    const bool table = options.json != "-";
+    if (table) {
+        fmt::print("{:>5} {:>12} {:>12} {:>9} {:>9} {:>11} {:>9} {:>8} {:>8} {:>8} {:>6} {:>6}\n", "mode", "sent/s",
+                   "received/s", "p50 us", "p99 us", "kicks/frame", "calls", "CPUs", "ping ns", "after", "lost",
+                   "faults");
+    }
+    nlohmann::json runs = nlohmann::json::array();
+    bool faults = false;
+    for (const std::string& mode : options.modes) {
+        const auto run = measure_mode(options, mode);
+        if (!run) {
+            fmt::print(stderr, "net_bench: {}: {}\n", mode, run.error().message);
+            return 1;
+        }
+        faults = faults || run->counts.faults != 0;
+        if (table) {
+            print(*run);
+        }
+        runs.push_back(to_json(options, *run));
+    }
+    if (options.json == "-") {
+        std::cout << runs.dump(2) << '\n';
+    } else if (!options.json.empty()) {
+        std::ofstream(options.json) << runs.dump(2) << '\n';
+    }
+    return faults ? 2 : 0;
+}
+
+}  // namespace
+
+}  // namespace sidecore::bench
+
+int main(int argc, char** argv) {
+    sidecore::bench::Options options;
+    auto& chains = options.stream.chains;
+    CLI::App app("Frames through a vhost-user-net back-end, from one spinning core.");
+    auto* const target = app.add_option_group("target")->require_option(1);
+    target->add_option("--socket", options.socket, "the back-end's listening socket");
+    target->add_flag("--mirror", options.mirror, "a thread here that sends back: what this driver can show at most");
+    app.add_option("--mode", options.modes,
+                   "tx: frames as fast as possible; loop: and receive what comes back; rr: one byte at a time, which "
+                   "comes back; several make a run each")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"tx", "loop", "rr"}))
+        ->capture_default_str();
+    app.add_option("--bytes", options.stream.bytes, "of a frame, from its Ethernet header on; not in rr")
+        ->check(CLI::Range(42, 65549))
+        ->capture_default_str();
+    app.add_option("--batch", options.stream.batch, "frames per publication, at most")
+        ->check(CLI::Range(1, 32768))
+        ->capture_default_str();
+    app.add_option("--depth", chains.depth, "chains of each queue")->check(CLI::Range(1, 32768))->capture_default_str();
+    app.add_option("--seconds", options.measure.seconds, "measured, of each run")->capture_default_str();
+    app.add_option("--warm-up", options.measure.warm_up_seconds, "seconds before that")->capture_default_str();
+    app.add_option("--pairs", options.pairs, "queue pairs, all served by this core")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+    app.add_option("--queue-size", options.queue_size, "descriptors of a virtqueue")->capture_default_str();
+    app.add_flag("--event-idx,!--no-event-idx", options.event_index, "VIRTIO_F_EVENT_IDX if offered (default)");
+    app.add_flag("--control,!--no-control", options.control, "the control queue if offered (default)");
+    app.add_flag("--merge,!--no-merge", options.merge, "VIRTIO_NET_F_MRG_RXBUF if offered (default)");
+    app.add_flag("--header-apart", chains.header_apart, "the header in a descriptor of its own");
+    app.add_flag("--indirect", chains.indirect, "indirect descriptors");
+    app.add_flag("--rewrite-descriptors", chains.rewrite_descriptors,
+                 "write them for each frame, as a guest's driver does; else they stay as they are");
+    app.add_option("--cpu", options.measure.cpu, "for this driver")->capture_default_str();
+    app.add_option("--backend-cpu", options.backend_cpu, "where the back-end runs, for the ping-pong")
+        ->capture_default_str();
+    app.add_option("--pid", options.measure.backend_pid, "the back-end's process, to see what CPU time it takes");
+    app.add_option("--json", options.json, "file for the results as JSON; - for standard output and no table");
+    CLI11_PARSE(app, argc, argv);
+    if (options.mirror && options.pairs != 1) {
+        fmt::print(stderr, "net_bench: --mirror is for one pair, not {}\n", options.pairs);
+        return 1;
+    }
+    return sidecore::bench::run_all(options);
+}

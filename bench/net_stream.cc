@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net_stream.hh"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <utility>
+
+#include "base/clock.hh"
+#include "frontend/net_format.hh"
+#include "frontend/net_frame.hh"
+
+namespace sidecore::bench {
+
+using frontend::NetReceiveLoad;
+using frontend::NetTransmitLoad;
+
+namespace {
+
+constexpr std::uint64_t patience_ns =
+    100'000'000;  // for a response: far more than any back-end needs that has not lost it
+
+constexpr std::array counted{&NetCounts::transmitted,      &NetCounts::received,       &NetCounts::received_bytes,
+                             &NetCounts::faults,           &NetCounts::responses,      &NetCounts::lost,
+                             &NetCounts::strangers,        &NetCounts::transmit_kicks, &NetCounts::receive_kicks,
+                             &NetCounts::kicks_suppressed, &NetCounts::calls};
+static_assert(counted.size() * sizeof(std::uint64_t) == sizeof(NetCounts));
+
+std::vector<std::byte> frame_for(const NetStream::Options& options) {
+    const std::size_t bytes =
+        options.mode == NetMode::request_response ? frontend::net_udp_header_bytes + 1 : options.bytes;
+    return frontend::make_udp_frame(
+        {}, std::vector<std::byte>(std::max(bytes, frontend::net_udp_header_bytes) - frontend::net_udp_header_bytes));
+}
+
+}  // namespace
+
+NetCounts& NetCounts::operator+=(const NetCounts& other) noexcept {
+    for (const auto member : counted) {
+        this->*member += other.*member;
+    }
+    return *this;
+}
+
+NetCounts& NetCounts::operator-=(const NetCounts& other) noexcept {
+    for (const auto member : counted) {
+        this->*member -= other.*member;
+    }
+    return *this;
+}
+
+Result<NetStream> NetStream::create(const NetTarget& target, const Options& options) {
+    NetStream stream(target, options);
+    SIDECORE_TRY_ASSIGN(
+        NetTransmitLoad transmit,
+        NetTransmitLoad::create(*target.memory, *target.transmit, target.features, frame_for(options), options.chains));
+    stream.transmit_ = std::make_unique<NetTransmitLoad>(std::move(transmit));
+    if (options.mode == NetMode::transmit) {
+        return stream;
+    }
+    frontend::NetLoadOptions chains = options.chains;
+    chains.buffer_bytes = std::max(frontend::net_receive_bytes(target.features),
+                                   options.bytes + std::uint32_t{sizeof(frontend::NetHeader)});
+    SIDECORE_TRY_ASSIGN(NetReceiveLoad receive,
+                        NetReceiveLoad::create(*target.memory, *target.receive, target.features, chains));
+    stream.receive_ = std::make_unique<NetReceiveLoad>(std::move(receive));
+    if (options.mode == NetMode::request_response) {
+        stream.exchange_.emplace(*stream.transmit_, *stream.receive_, ns_to_cycles(patience_ns));
+    }
+    return stream;
+}
+
+void NetStream::turn(std::uint64_t now) noexcept {
+    if (exchange_) {
+        if (const auto took = exchange_->turn(now)) {
+            histogram_.record(*took);
+        }
+        return;
+    }
+    if (receive_) {
+        receive_->receive();
+    }
+    transmit_->reclaim();
+    transmit_->send(options_.batch);
+}
+
+NetCounts NetStream::totals() {
+    NetCounts totals;
+    for (frontend::DriverQueue* queue : {target_.transmit, target_.receive}) {
+        queue->wait_for_call(std::chrono::milliseconds(0));  // reads how many there were
+        totals.calls += queue->statistics().calls_received;
+        totals.kicks_suppressed += queue->statistics().kicks_suppressed;
+    }
+    totals.transmit_kicks = target_.transmit->statistics().kicks_sent;
+    totals.receive_kicks = target_.receive->statistics().kicks_sent;
+    totals.transmitted = transmit_->used();
+    if (receive_) {
+        totals.received = receive_->counts().frames;
+        totals.received_bytes = receive_->counts().bytes;
+        totals.faults = receive_->counts().faults;
+    }
+    if (exchange_) {
+        totals.responses = exchange_->responses();
+        totals.lost = exchange_->lost();
+        totals.strangers = exchange_->strangers();
+    }
+    return totals;
+}
+
+void NetStream::forget() {
+    before_ = totals();
+    histogram_.clear();
+}
+
+NetCounts NetStream::counts() {
+    NetCounts since = totals();
+    since -= before_;
+    return since;
+}
+
+Result<void> NetStream::finish_all() {
+    const std::uint64_t end = cycles() + ns_to_cycles(5'000'000'000);
+    while (transmit_->idle() != transmit_->depth() && cycles() < end) {
+        transmit_->reclaim();
+        if (receive_) {
+            receive_->receive();
+        }
+    }
+    for (const frontend::DriverQueue* queue : {target_.transmit, target_.receive}) {
+        if (!queue->violation().empty()) {
+            return failure(ErrorKind::protocol_violation, queue->violation());
+        }
+    }
+    if (transmit_->idle() != transmit_->depth()) {
+        return failure(ErrorKind::timed_out, "the back-end lost frames, or a wake-up: it does not use them");
+    }
+    return {};
+}
+
+}  // namespace sidecore::bench
