@@ -187,8 +187,9 @@ OffloadFault Segmenter::begin_segments(const Packet& packet, bool leave_checksum
         work_ = Work::nothing;
         return OffloadFault::too_many_segments;
     }
-    if (before_payload + std::min(chunk_bytes_, body_bytes_) + (fragmented_ ? fragment_header_bytes : 0) >
-        ip_length_max) {
+    const std::uint32_t inserted = fragmented_ ? fragment_header_bytes : 0;
+    const std::uint32_t longest = std::min(chunk_bytes_, body_bytes_) + inserted;
+    if (before_payload + longest > ip_length_max || header_bytes_ + longest > max_packet_bytes) {
         work_ = Work::nothing;
         return OffloadFault::segment_too_long;
     }

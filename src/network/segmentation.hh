@@ -32,7 +32,7 @@ enum class OffloadFault : std::uint8_t {
     wrong_protocol,        ///< TCP said and something else there, or UDP
     wrong_checksum_field,  ///< the checksum to be completed is not that of the header to be repeated
     too_many_segments,     ///< more than Segmenter::segments_max
-    segment_too_long,      ///< longer than IP's header can say
+    segment_too_long,      ///< longer than IP's header can say, or than max_packet_bytes
 };
 
 std::string_view to_string(OffloadFault fault) noexcept;
@@ -50,7 +50,9 @@ std::string_view to_string(OffloadFault fault) noexcept;
 class Segmenter {
 public:
     static constexpr std::size_t head_bytes = 256;
-    static constexpr std::size_t pieces_max = 1024;
+
+    /// A chain of 1024 descriptors, and the copy of its beginning that a switch puts before it.
+    static constexpr std::size_t pieces_max = 1025;
 
     /// A TCP segment of 64 KiB has 1820 of 36 bytes, which is the least that Linux makes.
     static constexpr std::uint32_t segments_max = 2048;
@@ -104,7 +106,7 @@ private:
 
     Packet out_;
     std::array<std::byte, 2> checksum_{};
-    static constexpr std::size_t fragment_header_bytes = 8;
+    static constexpr std::uint32_t fragment_header_bytes = 8;
     std::array<std::byte, head_bytes + fragment_header_bytes> head_{};
     std::array<std::byte, head_bytes> fragmented_head_{};  // UFO: the headers that are part of what is cut
     std::array<iovec, pieces_max + 1> body_pieces_{};      // UFO: those, and the packet's

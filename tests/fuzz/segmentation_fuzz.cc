@@ -84,7 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const Bytes bytes = bytes_of(*packet);
         require(fault == OffloadFault::none, "a fault has no packets");
         require(coverage.covers(packet->info), "what comes out is accepted");
-        require(packet->bytes == bytes.size() && packet->bytes <= max_packet_bytes + 8, "its length is its pieces'");
+        require(packet->bytes == bytes.size() && packet->bytes <= max_packet_bytes, "its length is its pieces'");
         require(++count <= Segmenter::segments_max, "there is an end to it");
         if (frame.info.segmented()) {
             check_segment(bytes, packet->info);
