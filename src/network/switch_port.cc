@@ -114,8 +114,9 @@ void GuestPort::deliver(const Packet& packet, std::uint16_t pair, Unflushed& unf
         counters().drop(PortDrop::not_received);
         return;
     }
-    // Never past what waits. This thread has the receiver, so it may look at the ring as its consumer.
-    if (inbox.sink_is_ours() && inbox.ring->empty() && inbox.sink->deliver(packet)) {
+    // Never past what waits: this thread has the receiver, so it may look at the ring as its consumer. That there is nothing to pop is not
+    // enough: an earlier frame of ours may be behind one that another sender is still copying.
+    if (inbox.sink_is_ours() && inbox.ring->unused() && inbox.sink->deliver(packet)) {
         unflushed.add(inbox);
         PortCounters::add(counters().direct);
     } else if (!inbox.ring->push(packet)) {
