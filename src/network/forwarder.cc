@@ -57,7 +57,10 @@ std::uint32_t flow_hash(std::span<const std::byte> head, const HeaderChain& chai
 }
 
 Forwarder::Forwarder(std::shared_ptr<SwitchCore> core, std::shared_ptr<SwitchPort> from, std::uint16_t pair)
-    : core_(std::move(core)), from_(std::move(from)), pair_(pair) {}
+    : core_(std::move(core)),
+      from_(std::move(from)),
+      pair_(pair),
+      flat_(std::make_unique_for_overwrite<std::byte[]>(max_packet_bytes)) {}
 
 void Forwarder::forward(std::span<const Packet> packets) noexcept {
     // First the generation, then the set: one that changes in between is taken again next time.
@@ -103,7 +106,7 @@ void Forwarder::forward_one(const Packet& packet) noexcept {
 
 /// Makes frame_ of `packet`, with the copy of its beginning in place of that.
 bool Forwarder::take_head(const Packet& packet) noexcept {
-    if (packet.bytes < min_packet_bytes || packet.bytes > max_packet_bytes || packet.data.size() >= pieces_.size()) {
+    if (packet.bytes < min_packet_bytes || packet.bytes > max_packet_bytes) {
         return false;
     }
     head_length_ = std::min<std::size_t>(head_bytes, packet.bytes);
@@ -115,10 +118,16 @@ bool Forwarder::take_head(const Packet& packet) noexcept {
     std::size_t count = 0;
     pieces_[count++] = {head_.data(), head_length_};
     const std::size_t rest = packet.bytes - head_length_;
-    const std::size_t found = cursor.each(rest, [&](std::span<const std::byte> run) {
-        pieces_[count++] = {const_cast<std::byte*>(run.data()),
-                            run.size()};  // NOLINT(*-const-cast): iovec has no const
-    });
+    std::size_t found = 0;
+    if (packet.data.size() < pieces_.size()) {
+        found = cursor.each(rest, [&](std::span<const std::byte> run) {
+            // NOLINTNEXTLINE(*-const-cast): iovec has no const
+            pieces_[count++] = {const_cast<std::byte*>(run.data()), run.size()};
+        });
+    } else {
+        found = cursor.copy({flat_.get(), rest});
+        pieces_[count++] = {flat_.get(), found};
+    }
     frame_ = {packet.info, std::span(pieces_).first(count), packet.bytes};
     return found == rest;
 }

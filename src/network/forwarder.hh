@@ -74,6 +74,7 @@ private:
     bool flow_known_ = false;
     bool faulty_ = false;  // it has been dropped for what it is
     std::array<iovec, Segmenter::pieces_max> pieces_{};
+    std::unique_ptr<std::byte[]> flat_;  // a frame in more pieces than these is copied here
     Segmenter segmenter_;
 };
 

@@ -62,14 +62,6 @@ private:
     PacketRing& ring_;
 };
 
-void empty_out(PacketRing& ring) {
-    const auto room = std::make_unique<std::byte[]>(max_packet_bytes);
-    const iovec piece{room.get(), max_packet_bytes};
-    PacketInfo info;
-    while (ring.pop(info, {&piece, 1}) != 0) {
-    }
-}
-
 }  // namespace
 
 std::string SwitchBackend::description() const {
@@ -100,7 +92,6 @@ Result<std::unique_ptr<PacketSender>> SwitchBackend::open_sender(std::uint16_t p
 
 Result<std::unique_ptr<PacketReceiver>> SwitchBackend::open_receiver(std::uint16_t pair) {
     SIDECORE_TRY(check_pair(*this, pair));
-    empty_out(*port_->inbox(pair).ring);
     return std::make_unique<SwitchReceiver>(port_, pair);
 }
 

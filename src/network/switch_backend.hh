@@ -28,7 +28,7 @@ public:
     Result<void> set_pairs(std::uint16_t pairs) override;
     Result<std::unique_ptr<PacketSender>> open_sender(std::uint16_t pair) override;
 
-    /// Frames that came for the last one and were not taken are lost.
+    /// What comes while there is none is lost; what had come for the last one and was not taken is not.
     Result<std::unique_ptr<PacketReceiver>> open_receiver(std::uint16_t pair) override;
     Result<void> announce(std::span<const std::uint8_t, 6> mac) override;
 

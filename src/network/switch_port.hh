@@ -35,7 +35,7 @@ enum class PortDrop : std::uint8_t {
     isolated,       ///< from the port: to another isolated one
     own_side,       ///< from the port: to a station behind it
     offload_fault,  ///< from the port: its headers contradict its info, where these had to be looked at
-    unusable,       ///< from the port: more pieces than a frame can have, or no frame at all
+    unusable,       ///< from the port: too short or too long for a frame, or its pieces are
     not_received,   ///< to the port: nobody has opened the receiver of the pair
     inbox_full,     ///< to the port: nobody took what is there in time; of an uplink: its link had no room
     not_accepted,   ///< to the port: waited in its inbox while the guest's wishes changed

@@ -59,6 +59,18 @@ TEST_F(SwitchOffloadTest, SegmentsAreLeftToWhoAcceptsThem) {
     EXPECT_EQ(traffic_of(*switch_, "to").frames_out, 61U);
 }
 
+TEST_F(SwitchOffloadTest, AFrameInManyPiecesIsCutLikeAnyOther) {
+    const Frame frame = segmented(4000);
+    from_.send(frame.bytes, frame.info, 0, frame.bytes.size());
+    Bytes payload;
+    for (std::size_t i = 0; i < 4; ++i) {
+        const ReadPacket read = read_packet(to_.receive(), to_.info());
+        EXPECT_TRUE(read.transport_checksum_right);
+        payload.insert(payload.end(), read.payload.begin(), read.payload.end());
+    }
+    EXPECT_EQ(payload, part(frame.bytes, frame.payload_offset, frame.bytes.size()));
+}
+
 TEST_F(SwitchOffloadTest, EachOfManyGetsWhatItAccepts) {
     Guest checksums(*switch_, {.name = "checksums"});
     Guest everything(*switch_, {.name = "everything"});
