@@ -54,6 +54,11 @@ public:
     /// Consumer. Whether there is no packet to pop() now: one load.
     bool empty() const noexcept { return front_bytes() == 0; }
 
+    /// Consumer. Whether no packet is in it, not even one that pop() does not return yet because another before it is still being copied.
+    bool unused() const noexcept {
+        return reserved_.load(std::memory_order_relaxed) == consumed_.load(std::memory_order_relaxed);
+    }
+
     /// Consumer. Length of the packet that pop() would return, or 0.
     std::uint32_t front_bytes() const noexcept {
         return slots_[index(consumed_.load(std::memory_order_relaxed))].bytes.load(std::memory_order_acquire);

@@ -7,6 +7,7 @@
 #include "network/loopback_backend.hh"
 #include "network/stream_backend.hh"
 #include "network/stream_peer.hh"
+#include "network/switch.hh"
 #include "network/tap_backend.hh"
 #include "network/tap_ground.hh"
 
@@ -14,10 +15,11 @@ namespace sidecore::network::test {
 
 namespace {
 
-/// A second sender and a second receiver of the pair: at most one of the receivers is used at a time.
-class LoopbackFarEnd final : public FarEnd {
+/// A sender and a receiver of a back-end's first pair. For the loopback these are its second ones: at most one of the receivers is used at a
+/// time.
+class PairFarEnd final : public FarEnd {
 public:
-    explicit LoopbackFarEnd(NetworkBackend& backend)
+    explicit PairFarEnd(NetworkBackend& backend)
         : sender_(must(backend.open_sender(0))), receiver_(must(backend.open_receiver(0))) {}
 
     void put(const Bytes& packet) override {
@@ -75,7 +77,27 @@ Kind loopback_kind() {
     kind.open = [] {
         Link link;
         link.backend = must(LoopbackBackend::create({.pairs = 2}));
-        link.far = std::make_unique<LoopbackFarEnd>(*link.backend);
+        link.far = std::make_unique<PairFarEnd>(*link.backend);
+        return link;
+    };
+    return kind;
+}
+
+/// Two ports; inboxes that have room for all that a test sends, since what finds one full is lost.
+Kind switch_kind(std::uint16_t pairs) {
+    Kind kind;
+    kind.name = pairs == 1 ? "switch" : "switch_multi_queue";
+    kind.longest = max_packet_bytes;
+    kind.fills_up = false;
+    kind.open = [pairs] {
+        constexpr std::size_t inbox_bytes = std::size_t{16} << 20U;
+        const auto learning_switch = must(Switch::create());
+        const std::shared_ptr<NetworkBackend> other =
+            must(learning_switch->add_port({.name = "far", .inbox_bytes = inbox_bytes}));
+        Link link;
+        link.ground = other;
+        link.backend = must(learning_switch->add_port({.name = "near", .pairs = pairs, .inbox_bytes = inbox_bytes}));
+        link.far = std::make_unique<PairFarEnd>(*other);
         return link;
     };
     return kind;
@@ -136,7 +158,7 @@ Kind tap_kind(std::uint16_t pairs) {
 }  // namespace
 
 std::vector<Kind> all_kinds() {
-    std::vector<Kind> kinds{loopback_kind(), stream_kind(false), stream_kind(true)};
+    std::vector<Kind> kinds{loopback_kind(), stream_kind(false), stream_kind(true), switch_kind(1), switch_kind(4)};
     if (has_tap()) {
         kinds.push_back(tap_kind(1));
         kinds.push_back(tap_kind(4));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every network back-end promises to those who sleep, with a far end that does not wait for them.
 #include <atomic>
+#include <optional>
 #include <thread>
 
 #include "network/network_backend_test.hh"
@@ -54,13 +55,16 @@ TEST_P(NetworkBackendTest, NoRoomIsOverlookedWithARacingFarEnd) {
         }
     });
     const int fd = sender_->room_fd();
-    ASSERT_GE(fd, 0);
-    EdgeWatch watch(fd);
+    ASSERT_TRUE(fd >= 0 || !GetParam().fills_up);
+    std::optional<EdgeWatch> watch;
+    if (fd >= 0) {
+        watch.emplace(fd);
+    }
     while (sent < packets && !HasFailure()) {
         if (send(contents[sent % contents.size()], 1 + sent % 3)) {
             ++sent;
         } else if (sender_->arm()) {
-            EXPECT_TRUE(watch.signalled()) << "slept on";
+            EXPECT_TRUE(watch && watch->signalled()) << "slept on";
         }
     }
     far.join();

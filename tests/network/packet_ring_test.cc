@@ -198,6 +198,15 @@ TEST(PacketRingTest, SignalsOnceForWhatWasAskedFor) {
     EXPECT_FALSE(watch.signalled(0));
 }
 
+TEST(PacketRingTest, IsUnusedUntilSomethingComesAndWhenItHasGone) {
+    const auto ring = make_ring();
+    EXPECT_TRUE(ring->unused());
+    ASSERT_TRUE(push(*ring, Bytes(100, std::byte{1})));
+    EXPECT_FALSE(ring->unused());
+    pop(*ring);
+    EXPECT_TRUE(ring->unused());
+}
+
 TEST(PacketRingTest, SignalsRoomOnceForWhatWasAskedFor) {
     const auto ring = make_ring();
     EdgeWatch watch(ring->room_fd());
