@@ -11,6 +11,7 @@
 
 #include "cli/programs.hh"
 #include "cli/render.hh"
+#include "cli/render_switch.hh"
 #include "control/device_spec.hh"
 #include "control/info.hh"
 #include "control/reply_reader.hh"
@@ -20,12 +21,12 @@ namespace sidecore::cli {
 
 namespace {
 
-/// The path of a device or a worker, whose name has to be one that fits into a path.
+/// The path of a device, a worker or a switch, whose name has to be one that fits into a path.
 Result<std::string> path_of(std::string_view what, const std::string& name) {
     if (!control::is_valid_name(name)) {
         return failure(ErrorKind::not_found, fmt::format("there is no {} \"{}\"", what, name));
     }
-    return fmt::format("/v1/{}s/{}", what, name);
+    return fmt::format("/v1/{}{}/{}", what, what == "switch" ? "es" : "s", name);
 }
 
 Result<std::string> device_path(const std::string& name) {
@@ -34,6 +35,10 @@ Result<std::string> device_path(const std::string& name) {
 
 Result<std::string> worker_path(const std::string& name) {
     return path_of("worker", name);
+}
+
+Result<std::string> switch_path(const std::string& name) {
+    return path_of("switch", name);
 }
 
 /// The path of a queue or, without one, of its device.
@@ -119,6 +124,38 @@ Result<void> Commands::pin_worker(const std::string& name, const control::PinReq
     SIDECORE_TRY_ASSIGN(const std::string path, worker_path(name));
     return print(client_.request("POST", path + "/pin", control::to_text(control::to_json(request))),
                  control::parse_worker_info, render_worker);
+}
+
+Result<void> Commands::switches() {
+    return print(client_.request("GET", "/v1/switches"), control::parse_switch_list, render_switches);
+}
+
+Result<void> Commands::show_switch(const std::string& name) {
+    SIDECORE_TRY_ASSIGN(const std::string path, switch_path(name));
+    return print(client_.request("GET", path), control::parse_switch_info, render_switch);
+}
+
+Result<void> Commands::stations(const std::string& switch_name) {
+    SIDECORE_TRY_ASSIGN(const std::string path, switch_path(switch_name));
+    return print(client_.request("GET", path + "/stations"), control::parse_station_list, render_stations);
+}
+
+Result<void> Commands::add_switch(const control::Json& spec) {
+    return print(client_.request("POST", "/v1/switches", control::to_text(spec)), control::parse_switch_info,
+                 render_switch);
+}
+
+Result<void> Commands::remove_switch(const std::string& name) {
+    SIDECORE_TRY_ASSIGN(const std::string path, switch_path(name));
+    SIDECORE_TRY(client_.request("DELETE", path));
+    return {};
+}
+
+Result<void> Commands::move_switch(const std::string& name, const std::string& worker) {
+    SIDECORE_TRY_ASSIGN(const std::string path, switch_path(name));
+    return print(
+        client_.request("POST", path + "/move", control::to_text(control::to_json(control::MoveRequest{worker}))),
+        control::parse_switch_info, render_switch);
 }
 
 Result<void> Commands::move(const control::QueueTarget& target, const std::string& worker) {

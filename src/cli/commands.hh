@@ -32,6 +32,12 @@ public:
     Result<void> add_worker(const control::Json& worker);
     Result<void> remove_worker(const std::string& name);
     Result<void> pin_worker(const std::string& name, const control::PinRequest& request);
+    Result<void> switches();
+    Result<void> show_switch(const std::string& name);
+    Result<void> stations(const std::string& switch_name);
+    Result<void> add_switch(const control::Json& spec);
+    Result<void> remove_switch(const std::string& name);
+    Result<void> move_switch(const std::string& name, const std::string& worker);
     Result<void> move(const control::QueueTarget& target, const std::string& worker);
     Result<void> why(const control::QueueTarget& target);
     Result<void> version();

@@ -38,6 +38,7 @@ struct Arguments {
     bool json = false;
     AddArguments add;
     std::string add_from;
+    AddSwitchArguments add_switch;
     std::string name;  // of a device: show, resize; of a worker: worker, move
     std::string word;  // worker pin: CPU; move, why: whose
     std::optional<std::uint64_t> cpu;
@@ -192,6 +193,51 @@ void declare_workers(CLI::App& app, Arguments& arguments, Action& action) {
     });
 }
 
+void declare_switches(CLI::App& app, Arguments& arguments, Action& action) {
+    app.add_subcommand("switches", "List the switches between network devices")->callback([&action] {
+        action = &Commands::switches;
+    });
+
+    CLI::App* command = app.add_subcommand("switch", "Show, add, remove and move switches");
+    command->require_subcommand(1);
+    const auto named = [&](const char* name, const char* help) {
+        CLI::App* subcommand = command->add_subcommand(name, help);
+        subcommand->add_option("NAME", arguments.name, "Name of the switch")->required();
+        return subcommand;
+    };
+    const auto act = [&](CLI::App* subcommand, Result<void> (Commands::*function)(const std::string&)) {
+        subcommand->callback([&arguments, &action, function] {
+            action = [&arguments, function](Commands& commands) { return (commands.*function)(arguments.name); };
+        });
+    };
+    act(named("show", "Show a switch and what went through its ports"), &Commands::show_switch);
+    act(named("stations", "Show which MAC addresses are behind which port"), &Commands::stations);
+    act(named("remove", "Remove a switch that no device has a port of"), &Commands::remove_switch);
+
+    CLI::App* add = named("add", "Add a switch");
+    AddSwitchArguments& options = arguments.add_switch;
+    add->add_option("--uplink-tap", options.tap,
+                    "Its way out: this network interface of the host, made if it is not there")
+        ->type_name("INTERFACE");
+    add->add_option("--uplink-mtu", options.mtu, "MTU of that interface")->type_name("N");
+    add->add_option("--worker", options.worker,
+                    "Worker that takes in what comes from there (the one with the fewest queues)")
+        ->type_name("NAME");
+    add->add_option("--age", options.age, "How long a silent station is remembered (5m)")->type_name("TIME");
+    add->add_option("--stations", options.stations, "How many stations it can remember (4096)")->type_name("N");
+    add->callback([&arguments, &action] {
+        action = [spec = switch_from_arguments(arguments.name, arguments.add_switch)](Commands& commands) {
+            return commands.add_switch(spec);
+        };
+    });
+
+    CLI::App* move = named("move", "Hand its uplink over to another worker");
+    move->add_option("WORKER", arguments.word, "Name of the worker")->required();
+    move->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.move_switch(arguments.name, arguments.word); };
+    });
+}
+
 void declare_stats(CLI::App& app, Arguments& arguments, Action& action) {
     CLI::App* command = app.add_subcommand("stats", "Show what queues and workers have done, or do");
     command->add_option("DEVICE", arguments.device, "Of one device only");
@@ -273,6 +319,7 @@ int run(int argc, char** argv) {
     declare_add(app, arguments, action);
     declare_set(app, arguments, action);
     declare_workers(app, arguments, action);
+    declare_switches(app, arguments, action);
     declare_stats(app, arguments, action);
     try {
         app.parse(argc, argv);

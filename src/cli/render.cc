@@ -251,11 +251,13 @@ std::string render_workers(const std::vector<WorkerInfo>& workers) {
                  {"QUEUES", right},
                  {"POLLED", right},
                  {"CPU TIME", right},
-                 {"DEVICES"}});
+                 {"DEVICES"},
+                 {"SWITCHES"}});
     for (const WorkerInfo& worker : workers) {
         table.add({worker.name, pinned_to(worker), std::to_string(worker.thread_id), std::to_string(worker.queues),
                    std::to_string(worker.polled_queues), control::rough_duration(worker.cpu_time_ns),
-                   fmt::format("{}", fmt::join(worker.devices, ","))});
+                   fmt::format("{}", fmt::join(worker.devices, ",")),
+                   fmt::format("{}", fmt::join(worker.switches, ","))});
     }
     return table.text();
 }

@@ -180,4 +180,24 @@ Result<control::Json> device_from_arguments(const AddArguments& arguments) {
     return device;
 }
 
+control::Json switch_from_arguments(const std::string& name, const AddSwitchArguments& arguments) {
+    control::Json spec = {{"name", name}};
+    if (!arguments.tap.empty()) {
+        spec["uplink"] = {{"kind", "tap"}, {"interface", arguments.tap}};
+    }
+    if (arguments.mtu) {
+        spec["mtu"] = *arguments.mtu;
+    }
+    if (!arguments.worker.empty()) {
+        spec["worker"] = arguments.worker;
+    }
+    if (!arguments.age.empty()) {
+        spec["age"] = arguments.age;
+    }
+    if (arguments.stations) {
+        spec["stations"] = *arguments.stations;
+    }
+    return spec;
+}
+
 }  // namespace sidecore::cli

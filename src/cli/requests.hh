@@ -60,4 +60,15 @@ struct AddArguments {
 /// The body of POST /v1/devices. Relative paths start in the current directory.
 Result<control::Json> device_from_arguments(const AddArguments& arguments);
 
+struct AddSwitchArguments {
+    std::string tap;
+    std::optional<std::uint64_t> mtu;
+    std::string worker;
+    std::string age;
+    std::optional<std::uint64_t> stations;
+};
+
+/// The body of POST /v1/switches.
+control::Json switch_from_arguments(const std::string& name, const AddSwitchArguments& arguments);
+
 }  // namespace sidecore::cli

@@ -21,34 +21,6 @@ constexpr std::array<std::string_view, 9> error_kinds{
     "closed",           "timed_out"};
 static_assert(error_kinds.size() == static_cast<std::size_t>(ErrorKind::timed_out) + 1);
 
-Json counters_to_json(const Counters& counters) {
-    Json json = Json::object();
-    for (const auto& [name, value] : counters) {
-        json[name] = value;
-    }
-    return json;
-}
-
-QueueInfo read_queue(const Value& table, Problems& problems) {
-    ReplyReader reader(table, "queue", problems);
-    QueueInfo queue;
-    queue.index = static_cast<std::uint16_t>(reader.integer("index", std::numeric_limits<std::uint16_t>::max()));
-    queue.size = static_cast<std::uint32_t>(reader.integer("size", std::numeric_limits<std::uint32_t>::max()));
-    queue.worker = reader.text("worker");
-    queue.attached = reader.boolean("attached");
-    queue.mode = reader.text("mode");
-    queue.mode_age_ns = reader.integer("mode_age_ns");
-    queue.listed = reader.boolean("listed");
-    queue.held = reader.boolean("held");
-    queue.armed = reader.boolean("armed");
-    queue.broken = reader.boolean("broken");
-    queue.settings = reader.settings(Level::queue);
-    queue.wait_times = reader.table("wait_times", read_latency);
-    queue.service_times = reader.table("service_times", read_latency);
-    queue.counters = reader.counters();
-    return queue;
-}
-
 CpuInfo read_cpu_info(const Value& table, Problems& problems) {
     ReplyReader reader(table, "cpu", problems);
     CpuInfo cpu;
@@ -110,7 +82,7 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
     device.features = reader.hexadecimal("features");
     device.settings = reader.settings(Level::device);
     device.cpu = reader.table("cpu", read_cpu_info);
-    device.queues = reader.list("queues", read_queue);
+    device.queues = reader.list("queues", read_queue_info);
     return device;
 }
 
@@ -126,6 +98,7 @@ WorkerInfo read_worker(const Value& table, Problems& problems) {
     worker.queues = reader.integer("queues");
     worker.polled_queues = reader.integer("polled_queues");
     worker.devices = reader.list("devices", read_string);
+    worker.switches = reader.list("switches", read_string);
     worker.settings = reader.worker_settings();
     worker.counters = reader.counters();
     return worker;
@@ -171,6 +144,34 @@ Json list_to_json(const std::vector<T>& elements) {
 }
 
 }  // namespace
+
+Json counters_to_json(const Counters& counters) {
+    Json json = Json::object();
+    for (const auto& [name, value] : counters) {
+        json[name] = value;
+    }
+    return json;
+}
+
+QueueInfo read_queue_info(const Value& table, Problems& problems) {
+    ReplyReader reader(table, "queue", problems);
+    QueueInfo queue;
+    queue.index = static_cast<std::uint16_t>(reader.integer("index", std::numeric_limits<std::uint16_t>::max()));
+    queue.size = static_cast<std::uint32_t>(reader.integer("size", std::numeric_limits<std::uint32_t>::max()));
+    queue.worker = reader.text("worker");
+    queue.attached = reader.boolean("attached");
+    queue.mode = reader.text("mode");
+    queue.mode_age_ns = reader.integer("mode_age_ns");
+    queue.listed = reader.boolean("listed");
+    queue.held = reader.boolean("held");
+    queue.armed = reader.boolean("armed");
+    queue.broken = reader.boolean("broken");
+    queue.settings = reader.settings(Level::queue);
+    queue.wait_times = reader.table("wait_times", read_latency);
+    queue.service_times = reader.table("service_times", read_latency);
+    queue.counters = reader.counters();
+    return queue;
+}
 
 std::uint64_t counter(const Counters& counters, std::string_view name) noexcept {
     for (const auto& [known, value] : counters) {
@@ -280,6 +281,7 @@ Json to_json(const WorkerInfo& worker) {
         {"queues", worker.queues},
         {"polled_queues", worker.polled_queues},
         {"devices", worker.devices},
+        {"switches", worker.switches},
         {"settings", to_json(worker.settings, Level::worker)},
         {"counters", counters_to_json(worker.counters)},
     };

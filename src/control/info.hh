@@ -110,6 +110,7 @@ struct WorkerInfo {
     std::uint64_t queues = 0;
     std::uint64_t polled_queues = 0;
     std::vector<std::string> devices;
+    std::vector<std::string> switches;  ///< whose uplinks it serves
     Settings settings;
     Counters counters;
 
@@ -148,6 +149,11 @@ struct DaemonInfo {
 
     friend bool operator==(const DaemonInfo&, const DaemonInfo&) = default;
 };
+
+Json counters_to_json(const Counters& counters);
+
+/// A queue of a reply; what is wrong goes to `problems`.
+QueueInfo read_queue_info(const Value& table, Problems& problems);
 
 Json to_json(const CpuInfo& cpu);
 Json to_json(const VmInfo& vm);

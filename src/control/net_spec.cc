@@ -14,19 +14,21 @@ namespace sidecore::control {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> network_kinds{"null", "loopback", "tap", "stream"};
+constexpr std::array<std::string_view, 5> network_kinds{"null", "loopback", "tap", "stream", "switch"};
 constexpr std::uint64_t max_speed_mbit = 0x7fff'ffff;  // VIRTIO 1.3, 5.1.4: as far as drivers take it
 
-/// Which keys of the table `network` mean something for which kind.
+/// Which keys of a network mean something for which kind.
 struct NetworkKey {
     std::string_view key;
     NetworkKind kind;
 };
-constexpr std::array<NetworkKey, 3> network_keys{{
+constexpr std::array<NetworkKey, 4> network_keys{{
     {"interface", NetworkKind::tap},
     {"path", NetworkKind::stream},
     {"listen", NetworkKind::stream},
+    {"switch", NetworkKind::port},
 }};
+constexpr std::array<std::string_view, 2> port_keys{"vlan", "isolated"};
 
 std::string read_interface(TableReader& reader) {
     std::string name = reader.text("interface").value_or("");
@@ -41,24 +43,39 @@ std::string read_interface(TableReader& reader) {
     return name;
 }
 
-NetworkSpec read_network(const Value& table, Problems& problems) {
-    TableReader reader(table, "network", problems);
+void refuse(TableReader& reader, std::string_view key, NetworkKind kind) {
+    if (reader.find(key) != nullptr) {
+        reader.report(key, fmt::format("{} means nothing for kind = \"{}\"", key, to_string(kind)));
+    }
+}
+
+NetworkSpec read_network(const Value& table, bool uplink, Problems& problems) {
+    TableReader reader(table, uplink ? "uplink" : "network", problems);
     NetworkSpec network;
     reader.require("kind");
-    const auto kind = reader.choice("kind", network_kinds);
+    const auto kind = reader.choice("kind", std::span(network_kinds).first(network_kinds.size() - (uplink ? 1 : 0)));
     network.kind = static_cast<NetworkKind>(kind.value_or(0));
     network.interface = read_interface(reader);
     network.path = read_socket_path(reader, "path");
     network.listen = reader.boolean("listen").value_or(false);
+    network.switch_name = read_name(reader, "switch");
+    network.vlan = static_cast<std::uint16_t>(reader.integer("vlan", 1, NetworkSpec::max_vlan).value_or(0));
+    network.isolated = reader.boolean("isolated").value_or(false);
     if (kind) {
         for (const NetworkKey& key : network_keys) {
-            if (key.kind != network.kind && reader.find(key.key) != nullptr) {
-                reader.report(key.key,
-                              fmt::format("{} means nothing for kind = \"{}\"", key.key, to_string(network.kind)));
+            if (key.kind != network.kind) {
+                refuse(reader, key.key, network.kind);
             }
         }
         if (network.kind == NetworkKind::stream) {
             reader.require("path");
+        } else if (network.kind == NetworkKind::port) {
+            reader.require("switch");
+        }
+        for (const std::string_view key : port_keys) {
+            if (!uplink && network.kind != NetworkKind::port) {
+                refuse(reader, key, network.kind);
+            }
         }
     }
     reader.finish();
@@ -92,6 +109,14 @@ std::string format_mac(std::span<const std::uint8_t, 6> mac) {
     return fmt::format("{:02x}", fmt::join(mac, ":"));
 }
 
+NetworkSpec read_network_spec(const Value& table, Problems& problems) {
+    return read_network(table, false, problems);
+}
+
+NetworkSpec read_uplink_spec(const Value& table, Problems& problems) {
+    return read_network(table, true, problems);
+}
+
 NetSpec read_net_spec(TableReader& device, Problems& problems) {
     NetSpec spec;
     spec.pairs = static_cast<std::uint16_t>(device.integer("pairs", 1, NetSpec::max_pairs).value_or(1));
@@ -104,9 +129,32 @@ NetSpec read_net_spec(TableReader& device, Problems& problems) {
     spec.offloads = device.boolean("offloads").value_or(true);
     device.require("network");
     if (const Value* network = device.table("network")) {
-        spec.network = read_network(*network, problems);
+        spec.network = read_network_spec(*network, problems);
     }
     return spec;
+}
+
+Json to_json(const NetworkSpec& spec) {
+    Json network = {{"kind", to_string(spec.kind)}};
+    if (!spec.interface.empty()) {
+        network["interface"] = spec.interface;
+    }
+    if (!spec.path.empty()) {
+        network["path"] = spec.path;
+    }
+    if (spec.listen) {
+        network["listen"] = true;
+    }
+    if (!spec.switch_name.empty()) {
+        network["switch"] = spec.switch_name;
+    }
+    if (spec.vlan != 0) {
+        network["vlan"] = spec.vlan;
+    }
+    if (spec.isolated) {
+        network["isolated"] = true;
+    }
+    return network;
 }
 
 void add_to_json(Json& device, const NetSpec& spec) {
@@ -125,18 +173,7 @@ void add_to_json(Json& device, const NetSpec& spec) {
     if (!spec.offloads) {
         device["offloads"] = false;
     }
-    const NetworkSpec& from = spec.network;
-    Json network = {{"kind", to_string(from.kind)}};
-    if (!from.interface.empty()) {
-        network["interface"] = from.interface;
-    }
-    if (!from.path.empty()) {
-        network["path"] = from.path;
-    }
-    if (from.listen) {
-        network["listen"] = true;
-    }
-    device["network"] = std::move(network);
+    device["network"] = to_json(spec.network);
 }
 
 }  // namespace sidecore::control

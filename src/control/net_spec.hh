@@ -18,14 +18,20 @@ enum class NetworkKind : std::uint8_t {
     loopback,  ///< what a queue pair sends comes back to it
     tap,       ///< an interface of the host
     stream,    ///< a UNIX socket that speaks the protocol of QEMU's -netdev stream, such as passt's
+    port,      ///< "switch": a port of one of the daemon's switches
 };
 
-/// What a network device stands on: the table `network`.
+/// What a network device stands on, and a switch's way out: the tables `network` and `uplink`.
 struct NetworkSpec {
+    static constexpr std::uint16_t max_vlan = 4094;
+
     NetworkKind kind = NetworkKind::null;
-    std::string interface;  ///< tap: name of the interface; empty: the kernel chooses
-    std::string path;       ///< stream: absolute
-    bool listen = false;    ///< stream: the other end connects to us
+    std::string interface {};   ///< tap: name of the interface; empty: the kernel chooses
+    std::string path{};         ///< stream: absolute
+    bool listen = false;        ///< stream: the other end connects to us
+    std::string switch_name{};  ///< port: "switch"
+    std::uint16_t vlan = 0;     ///< port, or an uplink of any kind: 1 to max_vlan; 0: a trunk
+    bool isolated = false;      ///< likewise: nothing goes to, or comes from, other isolated ports
 
     friend bool operator==(const NetworkSpec&, const NetworkSpec&) = default;
 };
@@ -51,6 +57,11 @@ std::string_view to_string(NetworkKind kind) noexcept;
 /// Six bytes, or nothing if `text` is no unicast MAC address.
 std::optional<std::array<std::uint8_t, 6>> parse_mac(std::string_view text);
 std::string format_mac(std::span<const std::uint8_t, 6> mac);
+
+/// Reads a network device's table `network`, or a switch's `uplink`, which is no port of a switch itself.
+NetworkSpec read_network_spec(const Value& table, Problems& problems);
+NetworkSpec read_uplink_spec(const Value& table, Problems& problems);
+Json to_json(const NetworkSpec& spec);
 
 /// Reads the keys of a network device out of its [[device]] table; what is wrong goes to `problems`.
 NetSpec read_net_spec(TableReader& device, Problems& problems);

@@ -87,6 +87,11 @@ public:
         const Value* table = reader_.table(key);
         return table != nullptr ? read(*table, problems_) : T{};
     }
+    /// The same of one that may be null.
+    template <typename T>
+    std::optional<T> optional_table(std::string_view key, T (*read)(const Value&, Problems&)) {
+        return reader_.is_null(key) ? std::nullopt : std::optional(table(key, read));
+    }
     template <typename T>
     std::vector<T> list(std::string_view key, T (*read)(const Value&, Problems&)) {
         reader_.require(key);

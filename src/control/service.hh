@@ -13,6 +13,8 @@
 #include "control/info.hh"
 #include "control/requests.hh"
 #include "control/settings.hh"
+#include "control/switch_info.hh"
+#include "control/switch_spec.hh"
 #include "control/worker_spec.hh"
 
 namespace sidecore::control {
@@ -64,6 +66,17 @@ public:
     virtual Result<void> remove_device(std::string_view name) = 0;
 
     virtual Result<DeviceInfo> resize_device(std::string_view name, const ResizeRequest& request) = 0;
+
+    virtual std::vector<SwitchInfo> switches() = 0;
+    virtual Result<SwitchInfo> switch_info(std::string_view name) = 0;
+    virtual Result<std::vector<StationInfo>> stations(std::string_view switch_name) = 0;
+    virtual Result<SwitchInfo> add_switch(const SwitchSpec& spec) = 0;
+
+    /// Not while devices have ports of it.
+    virtual Result<void> remove_switch(std::string_view name) = 0;
+
+    /// Hands its uplink over to another worker. The switch afterwards.
+    virtual Result<SwitchInfo> move_switch(std::string_view name, const MoveRequest& request) = 0;
 
     virtual Result<WorkerInfo> add_worker(const WorkerSpec& spec) = 0;
 

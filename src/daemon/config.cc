@@ -72,17 +72,37 @@ const std::string& place_of(const Value& table, std::string_view key) {
     return table.where;
 }
 
-void check_worker(const Value& table, const std::vector<WorkerSpec>& workers, Problems& problems) {
+/// What the member `key` names, if it is there and a string, has to be one of `known`.
+template <typename Spec>
+void check_reference(const Value& table, std::string_view key, const std::vector<Spec>& known, Problems& problems) {
     TableReader reader(table, "device", problems);
-    const Value* value = reader.find("worker");
+    const Value* value = reader.find(key);
     const std::string* name = value != nullptr ? std::get_if<std::string>(&value->data) : nullptr;
-    if (name != nullptr && std::ranges::find(workers, *name, &WorkerSpec::name) == workers.end()) {
-        std::vector<std::string_view> names;
-        names.reserve(workers.size());
-        for (const WorkerSpec& worker : workers) {
-            names.push_back(worker.name);
+    if (name == nullptr || std::ranges::find(known, *name, &Spec::name) != known.end()) {
+        return;
+    }
+    std::vector<std::string_view> names;
+    names.reserve(known.size());
+    for (const Spec& each : known) {
+        names.push_back(each.name);
+    }
+    reader.report(key,
+                  fmt::format("there is no {} \"{}\"; {}", key, *name,
+                              names.empty() ? "there are none" : fmt::format("there are {}", fmt::join(names, ", "))));
+}
+
+void check_worker(const Value& table, const std::vector<WorkerSpec>& workers, Problems& problems) {
+    check_reference(table, "worker", workers, problems);
+}
+
+/// The switch whose port a device has to be has to exist.
+void check_switch(const Value& device, const std::vector<control::SwitchSpec>& switches, Problems& problems) {
+    if (std::holds_alternative<Value::Table>(device.data)) {
+        Problems reported_before;
+        const Value* network = TableReader(device, "device", reported_before).table("network");
+        if (network != nullptr) {
+            check_reference(*network, "switch", switches, problems);
         }
-        reader.report("worker", fmt::format("there is no worker \"{}\"; there are {}", *name, fmt::join(names, ", ")));
     }
 }
 
@@ -147,6 +167,15 @@ Config read_config(const Value& root, Problems& problems) {
                                                               config.placement->workers_max, config.workers.size())});
     }
 
+    Unique switch_names("the switch name", problems);
+    for (const Value& table : reader.array("switch")) {
+        config.switches.push_back(control::read_switch_spec(table, problems));
+        switch_names.add(config.switches.back().name, place_of(table, "name"));
+        if (std::holds_alternative<Value::Table>(table.data)) {
+            check_worker(table, config.workers, problems);
+        }
+    }
+
     Unique device_names("the device name", problems);
     Unique sockets("the socket", problems);
     sockets.add(config.control_socket, "the control socket");
@@ -155,6 +184,7 @@ Config read_config(const Value& root, Problems& problems) {
         device_names.add(device.name, place_of(table, "name"));
         sockets.add(device.socket, place_of(table, "socket"));
         check_workers(table, config.workers, problems);
+        check_switch(table, config.switches, problems);
         config.devices.push_back(std::move(device));
     }
     reader.finish();

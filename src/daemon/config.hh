@@ -12,6 +12,7 @@
 
 #include "control/device_spec.hh"
 #include "control/settings.hh"
+#include "control/switch_spec.hh"
 #include "control/value.hh"
 #include "control/worker_spec.hh"
 #include "daemon/host_costs.hh"
@@ -32,6 +33,7 @@ struct Config {
     CostSpec costs;
     std::optional<engine::PlacementSettings> placement;  ///< automatic, if given
     std::vector<control::WorkerSpec> workers;            ///< never empty: without [[worker]] one, not pinned
+    std::vector<control::SwitchSpec> switches;
     std::vector<control::DeviceSpec> devices;
 };
 

@@ -122,6 +122,32 @@ ControlReply move_queue(Service& service, const Names& names, std::string_view b
     return queue ? move(service, {std::string(names[0]), *queue}, body) : error_reply(queue.error());
 }
 
+ControlReply list_switches(Service& service, const Names& /*names*/, std::string_view /*body*/) {
+    return ok(control::to_json(service.switches()));
+}
+
+ControlReply show_switch(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.switch_info(names[0]));
+}
+
+ControlReply list_stations(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.stations(names[0]));
+}
+
+ControlReply add_switch(Service& service, const Names& /*names*/, std::string_view body) {
+    const auto spec = control::parse_switch_spec(body);
+    return spec ? reply(service.add_switch(*spec), 201) : error_reply(spec.error());
+}
+
+ControlReply remove_switch(Service& service, const Names& names, std::string_view /*body*/) {
+    return done(service.remove_switch(names[0]));
+}
+
+ControlReply move_switch(Service& service, const Names& names, std::string_view body) {
+    const auto request = control::parse_move_request(body);
+    return request ? reply(service.move_switch(names[0], *request)) : error_reply(request.error());
+}
+
 ControlReply add_worker(Service& service, const Names& /*names*/, std::string_view body) {
     const auto spec = control::parse_worker_spec(body);
     return spec ? reply(service.add_worker(*spec), 201) : error_reply(spec.error());
@@ -174,6 +200,12 @@ constexpr std::array routes{
     Route{"PATCH", "/v1/devices/*/settings", change_device_settings},
     Route{"PATCH", "/v1/devices/*/queues/*/settings", change_queue_settings},
     Route{"GET", "/v1/devices/*/stats", show_device_statistics},
+    Route{"GET", "/v1/switches", list_switches},
+    Route{"POST", "/v1/switches", add_switch},
+    Route{"GET", "/v1/switches/*", show_switch},
+    Route{"DELETE", "/v1/switches/*", remove_switch},
+    Route{"GET", "/v1/switches/*/stations", list_stations},
+    Route{"POST", "/v1/switches/*/move", move_switch},
     Route{"GET", "/v1/workers", list_workers},
     Route{"POST", "/v1/workers", add_worker},
     Route{"DELETE", "/v1/workers/*", remove_worker},

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "network/factory.hh"
 #include "storage/factory.hh"
 
@@ -58,36 +60,26 @@ Result<MadeDevice> make_disk(const control::DeviceSpec& spec) {
     return made;
 }
 
-network::NetworkSpec to_network(const control::NetSpec& spec) {
-    const control::NetworkSpec& from = spec.network;
-    network::NetworkSpec network;
-    switch (from.kind) {
-        case control::NetworkKind::null:
-            network.kind = network::NetworkKind::null;
-            break;
-        case control::NetworkKind::loopback:
-            network.kind = network::NetworkKind::loopback;
-            network.pairs = spec.pairs;
-            break;
-        case control::NetworkKind::tap:
-            network.kind = network::NetworkKind::tap;
-            network.name = from.interface;
-            network.pairs = spec.pairs;
-            if (spec.mtu != 0) {
-                network.mtu = spec.mtu;
-            }
-            break;
-        case control::NetworkKind::stream:
-            network.kind = network::NetworkKind::stream;
-            network.path = from.path;
-            network.listen = from.listen;
-            break;
+Result<std::unique_ptr<network::NetworkBackend>> open_port(const control::DeviceSpec& spec,
+                                                           const SwitchFinder& find_switch) {
+    const control::NetworkSpec& from = spec.net.network;
+    if (!find_switch) {
+        return failure(ErrorKind::not_found, fmt::format("there is no switch \"{}\"", from.switch_name));
     }
-    return network;
+    SIDECORE_TRY_ASSIGN(network::Switch* const found, find_switch(from.switch_name));
+    network::PortOptions port;
+    port.name = spec.name;
+    port.vlan = from.vlan;
+    port.isolated = from.isolated;
+    port.pairs = spec.net.pairs;
+    return found->add_port(std::move(port));
 }
 
-Result<MadeDevice> make_net(const control::DeviceSpec& spec) {
-    SIDECORE_TRY_ASSIGN(auto network, network::open_network(to_network(spec.net)));
+Result<MadeDevice> make_net(const control::DeviceSpec& spec, const SwitchFinder& find_switch) {
+    const control::NetworkSpec& from = spec.net.network;
+    SIDECORE_TRY_ASSIGN(auto network, from.kind == control::NetworkKind::port
+                                          ? open_port(spec, find_switch)
+                                          : open_network(from, spec.net.pairs, spec.net.mtu));
     device::NetDevice::Options options;
     options.name = spec.name;
     options.pairs = spec.net.pairs;
@@ -108,8 +100,38 @@ std::string serial_of(const control::DeviceSpec& spec) {
     return spec.serial.empty() ? spec.name.substr(0, control::DeviceSpec::max_serial_bytes) : spec.serial;
 }
 
-Result<MadeDevice> make_device(const control::DeviceSpec& spec) {
-    return spec.is_disk() ? make_disk(spec) : make_net(spec);
+Result<MadeDevice> make_device(const control::DeviceSpec& spec, const SwitchFinder& find_switch) {
+    return spec.is_disk() ? make_disk(spec) : make_net(spec, find_switch);
+}
+
+Result<std::unique_ptr<network::NetworkBackend>> open_network(const control::NetworkSpec& spec, std::uint16_t pairs,
+                                                              std::uint16_t mtu) {
+    network::NetworkSpec network;
+    switch (spec.kind) {
+        case control::NetworkKind::null:
+            network.kind = network::NetworkKind::null;
+            break;
+        case control::NetworkKind::loopback:
+            network.kind = network::NetworkKind::loopback;
+            network.pairs = pairs;
+            break;
+        case control::NetworkKind::tap:
+            network.kind = network::NetworkKind::tap;
+            network.name = spec.interface;
+            network.pairs = pairs;
+            if (mtu != 0) {
+                network.mtu = mtu;
+            }
+            break;
+        case control::NetworkKind::stream:
+            network.kind = network::NetworkKind::stream;
+            network.path = spec.path;
+            network.listen = spec.listen;
+            break;
+        case control::NetworkKind::port:
+            return failure(ErrorKind::invalid_argument, "a port of a switch is no network by itself");
+    }
+    return network::open_network(network);
 }
 
 }  // namespace sidecore::daemon

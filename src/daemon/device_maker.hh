@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/error.hh"
 #include "control/device_spec.hh"
 #include "device/blk_device.hh"
 #include "device/net_device.hh"
+#include "network/network_backend.hh"
+#include "network/switch.hh"
 
 namespace sidecore::daemon {
 
@@ -18,8 +23,16 @@ struct MadeDevice {
     device::NetDevice* net = nullptr;
 };
 
-/// Opens the storage or the network that `spec` names. Thread: control. Errors: those of what is opened, and of the device's options.
-Result<MadeDevice> make_device(const control::DeviceSpec& spec);
+/// The switch of that name. Errors: not_found.
+using SwitchFinder = std::function<Result<network::Switch*>(std::string_view)>;
+
+/// Opens the storage or the network that `spec` names. `find_switch` may be empty where there are no switches. Thread: control. Errors:
+/// those of what is opened, and of the device's options.
+Result<MadeDevice> make_device(const control::DeviceSpec& spec, const SwitchFinder& find_switch = {});
+
+/// A network that stands by itself: not NetworkKind::port. `mtu` is set on an interface of the host, if it is not 0.
+Result<std::unique_ptr<network::NetworkBackend>> open_network(const control::NetworkSpec& spec, std::uint16_t pairs,
+                                                              std::uint16_t mtu);
 
 /// A disk's serial as the driver sees it.
 std::string serial_of(const control::DeviceSpec& spec);

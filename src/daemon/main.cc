@@ -54,9 +54,15 @@ std::optional<Config> read_config(const Arguments& arguments) {
     return std::nullopt;
 }
 
-/// Adds every device, so that all that cannot be added are in the log; false if there were such.
-bool add_devices(Manager& manager, const Config& config) {
+/// Adds every switch and device, so that all that cannot be added are in the log; false if there were such.
+bool add_all(Manager& manager, const Config& config) {
     bool complete = true;
+    for (const control::SwitchSpec& spec : config.switches) {
+        if (auto added = manager.add_switch(spec); !added) {
+            spdlog::critical("{}", added.error().message);
+            complete = false;
+        }
+    }
     for (const control::DeviceSpec& spec : config.devices) {
         if (auto added = manager.add_device(spec); !added) {
             spdlog::critical("{}", added.error().message);
@@ -86,7 +92,7 @@ int serve(const Config& config) {
     if (!manager) {
         return fail(manager.error());
     }
-    if (!add_devices(**manager, config)) {
+    if (!add_all(**manager, config)) {
         return exit_failure;
     }
     auto server = ControlServer::create(

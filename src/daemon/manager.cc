@@ -122,6 +122,7 @@ Result<std::unique_ptr<Manager>> Manager::create(Options options) {
 Manager::~Manager() {
     placer_.reset();
     devices_.clear();  // before the workers, which finish their accepted I/O
+    switches_.clear();
 }
 
 control::Settings Manager::queue_settings() const {
@@ -187,6 +188,11 @@ control::WorkerInfo Manager::describe(const ServedWorker& served) const {
     for (const auto& device : devices_) {
         if (std::ranges::count(device->workers(), &worker) != 0) {
             info.devices.push_back(device->name());
+        }
+    }
+    for (const auto& served_switch : switches_) {
+        if (served_switch->worker() == &worker) {
+            info.switches.push_back(served_switch->name());
         }
     }
     return info;
@@ -265,6 +271,9 @@ engine::Worker& Manager::least_loaded_worker(const engine::Worker* except) {
         for (const auto& device : devices_) {
             queues += std::ranges::count(device->workers(), worker.engine.get());
         }
+        for (const auto& served_switch : switches_) {
+            queues += served_switch->worker() == worker.engine.get() ? 1 : 0;
+        }
         return std::pair(worker.engine.get() == except, queues);
     };
     return *std::ranges::min_element(workers_, {}, load)->engine;
@@ -301,7 +310,11 @@ Result<control::DeviceInfo> Manager::add_device(const control::DeviceSpec& spec)
         }
     }
     SIDECORE_TRY_ASSIGN(auto workers, workers_for(spec));
-    SIDECORE_TRY_ASSIGN(auto device, ServedDevice::create(spec, std::move(workers), queue_settings()));
+    const auto network_of = [this](std::string_view name) -> Result<network::Switch*> {
+        SIDECORE_TRY_ASSIGN(ServedSwitch* const found, find_switch(name));
+        return &found->network();
+    };
+    SIDECORE_TRY_ASSIGN(auto device, ServedDevice::create(spec, {std::move(workers), queue_settings(), network_of}));
     spdlog::info("{}: added, {} queues on {}, {} {}: {}", spec.name, spec.queues, device->workers().front()->name(),
                  spec.mode == control::SocketMode::listen ? "listening at" : "connecting to", spec.socket,
                  device->description());
@@ -389,6 +402,13 @@ Result<void> Manager::end_worker(const engine::Worker& ending) {
             }
         }
     }
+    for (const auto& served_switch : switches_) {
+        if (served_switch->worker() == worker) {
+            if (auto moved = served_switch->move(least_loaded_worker(worker)); !moved) {
+                return stays(std::move(moved).error());
+            }
+        }
+    }
     // The kernel cancels I/O whose thread ends: that of queues that have moved now, and of some that have moved before.
     for (const auto& device : devices_) {
         if (auto settled = device->settle(*worker); !settled) {
@@ -432,6 +452,9 @@ Result<control::Settings> Manager::change_daemon_settings(const control::Setting
     settings_ = change.applied_to(std::move(settings_));
     for (const auto& device : devices_) {
         device->set_settings_above(queue_settings());
+    }
+    for (const auto& served_switch : switches_) {
+        served_switch->set_settings_above(queue_settings());
     }
     for (const ServedWorker& worker : workers_) {
         apply(*worker.engine, worker_settings(worker));

@@ -14,17 +14,18 @@
 #include "daemon/host_costs.hh"
 #include "daemon/placer.hh"
 #include "daemon/served_device.hh"
+#include "daemon/served_switch.hh"
 #include "engine/worker.hh"
 
 namespace sidecore::daemon {
 
-/// The workers and devices of a daemon, and everything that may be asked of them while they run.
+/// The workers, devices and switches of a daemon, and everything that may be asked of them while they run.
 ///
 /// Thread: any but the workers' and the endpoints'; a mutex lets one public function run at a time. The control server and
 /// whoever places queues by measured load call the same functions.
 ///
 /// Invariants:
-///  1. Names of workers, and names and sockets of devices, differ. There is at least one worker.
+///  1. Names of workers, of switches, and names and sockets of devices, differ. There is at least one worker.
 ///  2. Each queue runs under the daemon's settings, with what its device and then itself say in their place, and each worker
 ///     under the daemon's with its own in their place, from the moment a change returns.
 ///  3. What the operator has placed, by a worker's name in the configuration or by move(), placement leaves there.
@@ -55,6 +56,12 @@ public:
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;
+    std::vector<control::SwitchInfo> switches() override;
+    Result<control::SwitchInfo> switch_info(std::string_view name) override;
+    Result<std::vector<control::StationInfo>> stations(std::string_view switch_name) override;
+    Result<control::SwitchInfo> add_switch(const control::SwitchSpec& spec) override;
+    Result<void> remove_switch(std::string_view name) override;
+    Result<control::SwitchInfo> move_switch(std::string_view name, const control::MoveRequest& request) override;
     Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override;
 
     /// timed_out if a front-end is changing one of its queues and that takes long; then some queues have moved, and the worker
@@ -90,7 +97,9 @@ private:
     Result<void> add_automatic_worker(const std::string& reason);
     Result<void> place(std::uint64_t queue_id, std::uint32_t to_id, std::string_view reason);
     Result<ServedDevice*> find_device(std::string_view name);
+    Result<ServedSwitch*> find_switch(std::string_view name);
     Result<ServedWorker*> find_worker(std::string_view name);
+    std::uint32_t id_of(const engine::Worker& worker) const;
     engine::Worker& least_loaded_worker(const engine::Worker* except = nullptr);
     Result<std::vector<engine::Worker*>> workers_for(const control::DeviceSpec& spec);
     Result<control::Settings> change_daemon_settings(const control::SettingsChange& change);
@@ -104,7 +113,8 @@ private:
     const HostCosts costs_;
 
     std::mutex mutex_;
-    std::vector<ServedWorker> workers_;  // outlive the devices
+    std::vector<ServedWorker> workers_;                    // outlive the devices
+    std::vector<std::unique_ptr<ServedSwitch>> switches_;  // outlive the devices, too
     std::vector<std::unique_ptr<ServedDevice>> devices_;
     control::SettingValues settings_;
 

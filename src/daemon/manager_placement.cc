@@ -21,17 +21,29 @@ engine::PlacementView Manager::measure() {
     const std::uint64_t now = monotonic_ns();
     const double elapsed_ns = static_cast<double>(std::max<std::uint64_t>(now - std::exchange(measured_ns_, now), 1));
     for (const auto& device : devices_) {
-        const std::vector<ServedDevice::Work> works = device->work_since_last();
+        const std::vector<QueueWork> works = device->work_since_last();
         for (std::uint16_t queue = 0; queue < device->queues(); ++queue) {
-            const auto here = std::ranges::find_if(
-                workers_, [&](const ServedWorker& worker) { return worker.engine.get() == device->workers()[queue]; });
-            const ServedDevice::Work& work = works.at(queue);
-            view.queues.push_back({device->id() << 16U | queue, here->id, static_cast<double>(work.cpu_ns) / elapsed_ns,
-                                   device->may_be_moved(queue)});
+            const QueueWork& work = works.at(queue);
+            view.queues.push_back({device->id() << 16U | queue, id_of(*device->workers()[queue]),
+                                   static_cast<double>(work.cpu_ns) / elapsed_ns, device->may_be_moved(queue)});
             view.completions_per_s += static_cast<double>(work.completions) * 1e9 / elapsed_ns;
         }
     }
+    for (const auto& served_switch : switches_) {
+        if (served_switch->worker() != nullptr) {
+            // What its guests get of it counts as theirs.
+            const QueueWork work = served_switch->work_since_last();
+            view.queues.push_back({served_switch->id() << 16U, id_of(*served_switch->worker()),
+                                   static_cast<double>(work.cpu_ns) / elapsed_ns, served_switch->may_be_moved()});
+        }
+    }
     return view;
+}
+
+std::uint32_t Manager::id_of(const engine::Worker& worker) const {
+    return std::ranges::find_if(workers_,
+                                [&worker](const ServedWorker& served) { return served.engine.get() == &worker; })
+        ->id;
 }
 
 Result<void> Manager::carry_out(const engine::PlacementStep& step) {
@@ -59,10 +71,17 @@ Result<void> Manager::carry_out(const engine::PlacementStep& step) {
 
 /// Moves a queue of the view.
 Result<void> Manager::place(std::uint64_t queue_id, std::uint32_t to_id, std::string_view reason) {
-    const auto device = std::ranges::find(devices_, queue_id >> 16U, [](const auto& each) { return each->id(); });
+    const auto has_id = [id = queue_id >> 16U](const auto& served) { return served->id() == id; };
+    const auto device = std::ranges::find_if(devices_, has_id);
+    const auto served_switch = std::ranges::find_if(switches_, has_id);
     const auto to = std::ranges::find(workers_, to_id, &ServedWorker::id);
-    if (device == devices_.end() || to == workers_.end()) {
+    if ((device == devices_.end() && served_switch == switches_.end()) || to == workers_.end()) {
         return failure(ErrorKind::not_found, "the worker or the device is gone meanwhile");
+    }
+    if (device == devices_.end()) {
+        SIDECORE_TRY((*served_switch)->move(*to->engine));
+        spdlog::info("placement: {}'s uplink is on {} now: {}", (*served_switch)->name(), to->engine->name(), reason);
+        return {};
     }
     const auto queue = static_cast<std::uint16_t>(queue_id);
     SIDECORE_TRY((*device)->move(queue, *to->engine));

@@ -9,53 +9,18 @@
 
 #include "base/clock.hh"
 #include "daemon/engine_settings.hh"
+#include "daemon/queue_info.hh"
 #include "daemon/reasons.hh"
 #include "daemon/unix_listener.hh"
-#include "engine/statistics.hh"
 
 namespace sidecore::daemon {
 
 namespace {
 
-control::Counters to_counters(const engine::QueueSnapshot& snapshot) {
-#define SIDECORE_NAME_AND_VALUE(name) {#name, snapshot.name},
-    return {SIDECORE_QUEUE_COUNTERS(SIDECORE_NAME_AND_VALUE)};
-#undef SIDECORE_NAME_AND_VALUE
-}
-
-/// Of cycles.
-control::LatencyInfo to_latency(const LatencySnapshot& snapshot) {
-    control::LatencyInfo latency;
-    for (std::size_t bucket = 0; bucket < LatencySnapshot::bucket_count; ++bucket) {
-        if (snapshot.counts[bucket] != 0) {
-            // Several buckets of a few cycles may end in the same nanosecond.
-            const std::uint64_t upper_ns = cycles_to_ns(LatencySnapshot::lower_end(bucket + 1) - 1);
-            if (latency.buckets.empty() || latency.buckets.back().first != upper_ns) {
-                latency.buckets.emplace_back(upper_ns, 0);
-            }
-            latency.buckets.back().second += snapshot.counts[bucket];
-        }
-    }
-    return latency;
-}
-
 control::QueueInfo to_info(const endpoint::QueueInfo& queue, std::uint64_t now_ns) {
-    const engine::QueueSnapshot& snapshot = queue.counters;
-    control::QueueInfo info;
+    control::QueueInfo info = to_queue_info(queue.counters, now_ns);
     info.size = queue.size;
     info.worker = queue.worker;
-    info.attached = snapshot.attached;
-    info.mode = engine::to_string(snapshot.mode);
-    // The worker may have written it after the clock was read.
-    const bool known = snapshot.attached && snapshot.mode_since_ns != 0 && snapshot.mode_since_ns < now_ns;
-    info.mode_age_ns = known ? now_ns - snapshot.mode_since_ns : 0;
-    info.listed = snapshot.listed;
-    info.held = snapshot.held;
-    info.armed = snapshot.armed;
-    info.broken = snapshot.broken;
-    info.wait_times = to_latency(snapshot.wait_times);
-    info.service_times = to_latency(snapshot.service_times);
-    info.counters = to_counters(snapshot);
     return info;
 }
 
@@ -97,18 +62,24 @@ std::string_view state_of(const endpoint::Info& info) {
     return "connected";
 }
 
-std::uint64_t next_id() {
+}  // namespace
+
+QueueWork work_since(QueueWork& last, const engine::QueueSnapshot& counters) {
+    const QueueWork now{counters.cpu_serving_ns + counters.cpu_waking_ns, counters.completions};
+    const QueueWork before = std::exchange(last, now);
+    return {now.cpu_ns - before.cpu_ns, now.completions - before.completions};
+}
+
+std::uint64_t next_served_id() {
     static std::atomic<std::uint64_t> last{0};
     return ++last;
 }
-
-}  // namespace
 
 ServedDevice::ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::Settings above)
     : spec_(std::move(spec)),
       workers_(std::move(workers)),
       left_(spec_.queues),
-      id_(next_id()),
+      id_(next_served_id()),
       movable_(spec_.queues, !spec_.worker),
       counted_(spec_.queues),
       above_(std::move(above)),
@@ -121,15 +92,15 @@ ServedDevice::ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*
     }
 }
 
-Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::DeviceSpec& spec,
-                                                           std::vector<engine::Worker*> workers,
-                                                           const control::Settings& above, Given given) {
+Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::DeviceSpec& spec, Surroundings surroundings,
+                                                           Given given) {
     const auto within = [&spec](Error error) { return tl::unexpected(std::move(error).within(spec.name)); };
-    auto made = make_device(spec);
+    auto made = make_device(spec, surroundings.find_switch);
     if (!made) {
         return within(std::move(made).error());
     }
-    std::unique_ptr<ServedDevice> device(new ServedDevice(spec, std::move(workers), above));
+    std::unique_ptr<ServedDevice> device(
+        new ServedDevice(spec, std::move(surroundings.workers), std::move(surroundings.settings)));
     device->disk_ = made->disk;
     device->net_ = made->net;
 
@@ -251,12 +222,10 @@ Result<void> ServedDevice::move(std::uint16_t queue, engine::Worker& to) {
     return {};
 }
 
-std::vector<ServedDevice::Work> ServedDevice::work_since_last() {
-    std::vector<Work> works;
+std::vector<QueueWork> ServedDevice::work_since_last() {
+    std::vector<QueueWork> works;
     for (const endpoint::QueueInfo& queue : endpoint_->info().queues) {
-        const Work now{queue.counters.cpu_serving_ns + queue.counters.cpu_waking_ns, queue.counters.completions};
-        const Work before = std::exchange(counted_.at(works.size()), now);
-        works.push_back({now.cpu_ns - before.cpu_ns, now.completions - before.completions});
+        works.push_back(work_since(counted_.at(works.size()), queue.counters));
     }
     return works;
 }

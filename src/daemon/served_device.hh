@@ -21,6 +21,18 @@
 
 namespace sidecore::daemon {
 
+/// A number for a device or a switch that no other of this process has had. Thread: any.
+std::uint64_t next_served_id();
+
+/// What a worker has done for a queue since it was last asked.
+struct QueueWork {
+    std::uint64_t cpu_ns = 0;  ///< serving it, and waking up for it
+    std::uint64_t completions = 0;
+};
+
+/// From `last`, which becomes what `counters` say, to these.
+QueueWork work_since(QueueWork& last, const engine::QueueSnapshot& counters);
+
 /// One device as its DeviceSpec describes it, at work: storage, virtio device, endpoint, the settings of its queues.
 ///
 /// Thread: one call at a time, from any thread but the workers' and the endpoint's. The destructor finishes accepted
@@ -33,11 +45,16 @@ public:
         std::function<void()> on_ended;
     };
 
-    /// Opens the storage and the socket. Queue i runs on workers[i], which outlive the device. `above` are the daemon's
-    /// settings. Errors: those of storage, device and socket.
-    static Result<std::unique_ptr<ServedDevice>> create(const control::DeviceSpec& spec,
-                                                        std::vector<engine::Worker*> workers,
-                                                        const control::Settings& above, Given given = {});
+    /// What the daemon has for it.
+    struct Surroundings {
+        std::vector<engine::Worker*> workers;  ///< of queue i: workers[i]; they outlive the device
+        control::Settings settings;            ///< the daemon's
+        SwitchFinder find_switch{};
+    };
+
+    /// Opens the storage or the network, and the socket. Errors: those of these, and of the device.
+    static Result<std::unique_ptr<ServedDevice>> create(const control::DeviceSpec& spec, Surroundings surroundings,
+                                                        Given given = {});
 
     const std::string& name() const noexcept { return spec_.name; }
     const std::string& socket() const noexcept { return spec_.socket; }
@@ -75,11 +92,7 @@ public:
     void keep(std::uint16_t queue) { movable_.at(queue) = false; }
 
     /// What workers have done for each queue since the last time this was asked.
-    struct Work {
-        std::uint64_t cpu_ns = 0;  ///< serving it, and waking up for it
-        std::uint64_t completions = 0;
-    };
-    std::vector<Work> work_since_last();
+    std::vector<QueueWork> work_since_last();
 
     /// 0: takes over the length that the file has now. The driver is told. invalid_argument if it is no disk.
     Result<void> resize(std::uint64_t size_bytes);
@@ -95,8 +108,8 @@ private:
     std::vector<engine::Worker*> workers_;               // by queue
     std::vector<std::set<const engine::Worker*>> left_;  // by queue: where I/O of it may still be in flight
     const std::uint64_t id_;
-    std::vector<bool> movable_;  // by queue
-    std::vector<Work> counted_;  // by queue, so far
+    std::vector<bool> movable_;       // by queue
+    std::vector<QueueWork> counted_;  // by queue, so far
     control::Settings above_;
     std::vector<control::SettingValues> queue_settings_;
     std::uint32_t poll_budget_percent_ = 100;  // as the endpoint has it

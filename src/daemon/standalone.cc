@@ -54,9 +54,10 @@ Result<void> serve_standalone(StandaloneOptions options) {
     SIDECORE_TRY_ASSIGN(
         const auto worker,
         engine::Worker::create({.name = options.device.name, .cpu = options.cpu, .costs = costs.costs}));
-    const std::vector<engine::Worker*> workers(options.device.queues, worker.get());
-    SIDECORE_TRY_ASSIGN(auto device,
-                        ServedDevice::create(options.device, workers, built_in_queue_settings(), std::move(given)));
+    std::vector<engine::Worker*> workers(options.device.queues, worker.get());
+    SIDECORE_TRY_ASSIGN(
+        auto device,
+        ServedDevice::create(options.device, {std::move(workers), built_in_queue_settings()}, std::move(given)));
     spdlog::info("{}: {} at {}", device->name(), device->description(),
                  options.socket_fd ? fmt::format("file descriptor {}", *options.socket_fd) : device->socket());
 

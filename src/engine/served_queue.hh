@@ -78,7 +78,7 @@ public:
     /// Requests taken and not yet completed.
     virtual std::uint32_t in_flight() const noexcept = 0;
 
-    /// What the other side writes to when armed, or -1: then the queue can only be polled.
+    /// What the other side writes to when armed, or -1. A queue that has neither this nor second_kick_fd() can only be polled.
     virtual int kick_fd() const noexcept = 0;
 
     /// Likewise for a queue whose work is up to two parties: what the second of them makes readable when there may be work. The worker

@@ -73,7 +73,8 @@ void Worker::decide(Seat& seat, const Decision& decision) {
 }
 
 void Worker::set_mode(Seat& seat, Mode mode) {
-    if (seat.queue->kick_fd() < 0 || seat.unwatchable) {
+    const bool kicks = seat.queue->kick_fd() >= 0 || seat.queue->second_kick_fd() >= 0;
+    if (!kicks || seat.unwatchable) {
         mode = Mode::polled;  // nobody would tell us
         seat.bar = PollBar::no_kick;
     }

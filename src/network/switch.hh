@@ -60,6 +60,7 @@ public:
     /// For people.
     std::vector<Port> ports() const;
     std::vector<Row> table() const;  ///< by VLAN and address
+    std::uint32_t stations_max() const noexcept { return core_->table().entries(); }
 
 private:
     explicit Switch(std::shared_ptr<SwitchCore> core) : core_(std::move(core)) {}

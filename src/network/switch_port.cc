@@ -8,23 +8,23 @@ namespace sidecore::network {
 std::string_view to_string(PortDrop drop) noexcept {
     switch (drop) {
         case PortDrop::bad_source:
-            return "bad source";
+            return "bad_source";
         case PortDrop::wrong_vlan:
-            return "wrong VLAN";
+            return "wrong_vlan";
         case PortDrop::isolated:
             return "isolated";
         case PortDrop::own_side:
-            return "own side";
+            return "own_side";
         case PortDrop::offload_fault:
-            return "offload fault";
+            return "offload_fault";
         case PortDrop::unusable:
             return "unusable";
         case PortDrop::not_received:
-            return "not received";
+            return "not_received";
         case PortDrop::inbox_full:
-            return "inbox full";
+            return "inbox_full";
         case PortDrop::not_accepted:
-            return "not accepted";
+            return "not_accepted";
     }
     return "unknown";
 }

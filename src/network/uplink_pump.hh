@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <sys/uio.h>
 
 #include "base/error.hh"
 #include "network/forwarder.hh"
 #include "network/network_backend.hh"
+#include "network/packet.hh"
 #include "network/switch_core.hh"
 #include "network/switch_port.hh"
 
@@ -29,8 +32,13 @@ public:
     /// Whether run() may find a frame; at most a system call.
     bool has_packet() noexcept { return receiver_->has_packet(); }
 
-    /// Forwards up to `budget` frames. How many there were: fewer, if there are no more.
-    std::size_t run(std::size_t budget) noexcept;
+    struct Pumped {
+        std::size_t frames = 0;
+        std::uint64_t bytes = 0;  ///< of these
+    };
+
+    /// Forwards up to `budget` frames, in batches. Fewer, if there are no more.
+    Pumped run(std::size_t budget) noexcept;
 
     /// As PacketReceiver's.
     int packet_fd() const noexcept { return receiver_->packet_fd(); }
@@ -41,12 +49,18 @@ public:
     std::uint64_t dropped() const noexcept { return receiver_->dropped(); }
 
 private:
+    std::size_t take(std::size_t wanted, std::uint64_t& bytes) noexcept;
     UplinkPump(std::shared_ptr<SwitchCore> core, std::shared_ptr<UplinkPort> port,
                std::unique_ptr<PacketReceiver> receiver);
 
     const std::shared_ptr<UplinkPort> port_;  // has the back-end, which outlives its receiver
     const std::unique_ptr<PacketReceiver> receiver_;
-    const std::unique_ptr<std::byte[]> room_;
+
+    // Guests that are called for what they get are called once for a batch.
+    static constexpr std::size_t batch_frames = 16;
+    const std::unique_ptr<std::byte[]> rooms_;
+    std::array<iovec, batch_frames> pieces_{};
+    std::array<Packet, batch_frames> packets_{};
     Forwarder forwarder_;
 };
 

@@ -121,6 +121,25 @@ TEST_F(SidecoreCommand, ManagesWorkers) {
                                             "move disk0/* io1", "remove worker io1"));
 }
 
+TEST_F(SidecoreCommand, ManagesSwitches) {
+    EXPECT_THAT(run({"switches"}).out, HasSubstr("tap lan0, 1 queue"));
+    EXPECT_THAT(run({"switch", "show", "lan"}).out, HasSubstr("inbox_full 3"));
+    EXPECT_THAT(run({"switch", "stations", "lan"}).out, HasSubstr("52:54:00:00:00:01"));
+    EXPECT_EQ(run({"switch", "add", "dmz", "--uplink-tap", "dmz0", "--uplink-mtu", "9000", "--worker", "io1", "--age",
+                   "1m", "--stations", "100"})
+                  .status,
+              0);
+    EXPECT_EQ(run({"switch", "add", "plain"}).status, 0);
+    EXPECT_EQ(run({"switch", "move", "dmz", "io0"}).status, 0);
+    EXPECT_EQ(run({"switch", "remove", "dmz"}).status, 0);
+    EXPECT_THAT(service_.log(),
+                ElementsAre("switches", "switch lan", "stations lan",
+                            R"(add switch {"name":"dmz","age":"60s","stations":100,"uplink":)"
+                            R"({"kind":"tap","interface":"dmz0"},"mtu":9000,"worker":"io1"})",
+                            R"(add switch {"name":"plain"})", "move switch dmz io0", "remove switch dmz"));
+    EXPECT_THAT(run({"switch", "show", "../devices"}).err, HasSubstr("there is no switch"));
+}
+
 TEST_F(SidecoreCommand, AddsDevices) {
     const auto ended = run({"add", "disk1", "--socket-path", "/run/d1", "--null-size", "1GiB", "--num-queues", "2",
                             "policy=rate", "tick=2ms"});

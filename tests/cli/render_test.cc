@@ -116,10 +116,10 @@ TEST(Render, ShowsDaemonAndWorkers) {
                          "\n"
                          "A worker's sleep and its wake-up cost 32.4 us with prefer = latency, 5.44 us with prefer = "
                          "balanced, 2.44 us with prefer = cpu.\n"));
-    EXPECT_THAT(render_worker(service.workers().at(0)), HasSubstr("disk0\n\nSETTING OF WORKERS  VALUE\n"));
+    EXPECT_THAT(render_worker(service.workers().at(0)), HasSubstr("disk0    lan\n\nSETTING OF WORKERS  VALUE\n"));
     EXPECT_EQ(render_workers(service.workers()),
-              "NAME  CPU  THREAD  QUEUES  POLLED  CPU TIME  DEVICES\n"
-              "io0     3    4712       2       1     1.5 s  disk0\n");
+              "NAME  CPU  THREAD  QUEUES  POLLED  CPU TIME  DEVICES  SWITCHES\n"
+              "io0     3    4712       2       1     1.5 s  disk0    lan\n");
 }
 
 TEST(Render, ShowsTotals) {

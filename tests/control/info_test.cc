@@ -9,30 +9,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "control/example_settings.hh"
+
 namespace sidecore::control {
 namespace {
 
 using ::testing::HasSubstr;
 
 constexpr auto max_value = std::numeric_limits<std::uint64_t>::max();
-
-/// A value from each level, if there are so many settings of a group.
-Settings example_settings(bool of_queues = true, bool of_workers = false) {
-    Settings settings;
-    for (const SettingDescription& setting : all_settings()) {
-        if (!(setting.group == worker_group ? of_workers : of_queues)) {
-            continue;
-        }
-        SettingValue value = std::uint64_t{8};
-        if (setting.type == SettingType::boolean) {
-            value = true;
-        } else if (setting.type == SettingType::choice) {
-            value = std::string(setting.choices.front());
-        }
-        settings.put(setting.setting, value, static_cast<Level>(static_cast<int>(setting.setting) % 4));
-    }
-    return settings;
-}
 
 DeviceInfo example_device() {
     QueueInfo queue;
@@ -78,6 +62,7 @@ WorkerInfo example_worker() {
             5,
             2,
             {"disk0", "disk1"},
+            {"lan"},
             example_settings(false, true),
             {{"loops", 9}, {"switches", 1}}};
 }

@@ -44,7 +44,26 @@ TEST(NetSpec, IsReadAndWrittenAgain) {
     EXPECT_EQ(parse_device_spec(to_json(*stream).dump()), *stream);
 }
 
+TEST(NetSpec, MayBeAPortOfASwitch) {
+    const auto trunk = parse_device_spec(with(R"("network": {"kind": "switch", "switch": "lan"})"));
+    ASSERT_TRUE(trunk) << trunk.error().message;
+    EXPECT_EQ(trunk->net.network, (NetworkSpec{.kind = NetworkKind::port, .switch_name = "lan"}));
+    EXPECT_EQ(parse_device_spec(to_json(*trunk).dump()), *trunk);
+    const auto port =
+        parse_device_spec(with(R"("network": {"kind": "switch", "switch": "lan", "vlan": 4094, "isolated": true})"));
+    ASSERT_TRUE(port) << port.error().message;
+    EXPECT_EQ(port->net.network.vlan, 4094);
+    EXPECT_TRUE(port->net.network.isolated);
+    EXPECT_EQ(parse_device_spec(to_json(*port).dump()), *port);
+}
+
 TEST(NetSpec, SaysWhatIsWrong) {
+    EXPECT_THAT(error_of(R"("network": {"kind": "switch"})"), HasSubstr("switch"));
+    EXPECT_THAT(error_of(R"("network": {"kind": "switch", "switch": "l a n"})"), HasSubstr("switch has to be"));
+    EXPECT_THAT(error_of(R"("network": {"kind": "switch", "switch": "lan", "vlan": 0})"), HasSubstr("vlan"));
+    EXPECT_THAT(error_of(R"("network": {"kind": "tap", "vlan": 1})"),
+                HasSubstr("vlan means nothing for kind = \"tap\""));
+    EXPECT_THAT(error_of(R"("network": {"kind": "tap", "switch": "lan"})"), HasSubstr("switch means nothing"));
     EXPECT_THAT(error_of(""), HasSubstr("network"));
     EXPECT_THAT(error_of(std::string(loopback) + R"(, "mac": "52:54:00:12:34")"), HasSubstr("unicast address like"));
     EXPECT_THAT(error_of(std::string(loopback) + R"(, "mac": "01:00:00:00:00:01")"), HasSubstr("unicast address like"));

@@ -173,7 +173,7 @@ TEST(Config, WrongSyntaxIsAnErrorWithItsPlace) {
 TEST(Config, UnknownKeysAreErrorsAtTheKey) {
     EXPECT_THAT(problems_of("  colour = 1\n"), ElementsAre("f.toml:1:3: unknown key \"colour\"; the configuration can "
                                                            "have calls, costs, daemon, device, placement, policy, "
-                                                           "schedule, worker, workers"));
+                                                           "schedule, switch, worker, workers"));
     EXPECT_THAT(problems_of("[daemon]\n sokcet = 1\n"),
                 ElementsAre("f.toml:2:2: unknown key \"sokcet\"; daemon can have control_socket, control_socket_group, "
                             "control_socket_permissions, log_level"));
@@ -244,6 +244,39 @@ TEST(Config, WorkersHaveToExist) {
                             "[[device.queue]]\nindex = 1\nworker = \"worker0\"\n"),
                 ElementsAre("f.toml:17:10: there is no worker \"worker0\"; there are a, b"));
     EXPECT_TRUE(problems_of(std::string(one_device) + "worker = \"worker0\"\n").empty());
+}
+
+TEST(Config, HasSwitchesAndPortsOfThem) {
+    const auto config = parse_config(R"(
+[[switch]]
+name = "lan"
+age = "1m"
+uplink = { kind = "tap", interface = "lan0" }
+[[device]]
+name = "net0"
+type = "net"
+socket = "/run/n0"
+network = { kind = "switch", switch = "lan", vlan = 7 }
+)",
+                                     "f.toml");
+    ASSERT_TRUE(config) << config.error().front().what;
+    ASSERT_EQ(config->switches.size(), 1U);
+    EXPECT_EQ(config->switches[0].age_s, 60U);
+    EXPECT_EQ(config->switches[0].uplink->interface, "lan0");
+    EXPECT_EQ(config->devices.at(0).net.network.switch_name, "lan");
+}
+
+TEST(Config, SwitchesHaveToExistAndDiffer) {
+    const std::string device =
+        "[[device]]\nname = \"n\"\ntype = \"net\"\nsocket = \"/run/n\"\nnetwork = { kind = \"switch\", switch = "
+        "\"lan\" }\n";
+    EXPECT_THAT(problems_of(device), ElementsAre("f.toml:5:39: there is no switch \"lan\"; there are none"));
+    EXPECT_THAT(problems_of("[[switch]]\nname = \"a\"\n" + device),
+                ElementsAre("f.toml:7:39: there is no switch \"lan\"; there are a"));
+    EXPECT_THAT(problems_of("[[switch]]\nname = \"a\"\n[[switch]]\nname = \"a\"\n"),
+                ElementsAre("f.toml:4:8: the switch name \"a\" is taken, at f.toml:2:8"));
+    EXPECT_THAT(problems_of("[[switch]]\nname = \"a\"\nworker = \"w\"\nuplink = { kind = \"null\" }\n"),
+                ElementsAre("f.toml:3:10: there is no worker \"w\"; there are worker0"));
 }
 
 TEST(Config, AllProblemsAreReportedAtOnce) {

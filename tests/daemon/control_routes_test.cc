@@ -92,6 +92,22 @@ TEST_F(ControlRoutes, ManageWorkers) {
                                             "move disk0/1 io0", "remove worker io1"));
 }
 
+TEST_F(ControlRoutes, ManageSwitches) {
+    EXPECT_EQ(control::parse_switch_list(ask("GET", "/v1/switches").body).value().at(0).name, "lan");
+    EXPECT_EQ(control::parse_switch_info(ask("GET", "/v1/switches/lan").body).value().ports.size(), 2U);
+    EXPECT_EQ(control::parse_station_list(ask("GET", "/v1/switches/lan/stations").body).value().at(0).port, "vm1");
+    EXPECT_EQ(ask("POST", "/v1/switches", R"({"name": "dmz", "age": "10s"})").status, 201U);
+    EXPECT_EQ(ask("POST", "/v1/switches/dmz/move", R"({"worker": "io1"})").status, 200U);
+    EXPECT_EQ(ask("DELETE", "/v1/switches/dmz").status, 204U);
+    EXPECT_THAT(service_.log(),
+                ElementsAre("switches", "switch lan", "stations lan", R"(add switch {"name":"dmz","age":"10s"})",
+                            "move switch dmz io1", "remove switch dmz"));
+    service_.fail_with(Error{ErrorKind::not_found, "no such switch", 0});
+    EXPECT_EQ(ask("GET", "/v1/switches/x").status, 404U);
+    EXPECT_EQ(ask("GET", "/v1/switches/x/stations").status, 404U);
+    EXPECT_EQ(ask("DELETE", "/v1/switches/x").status, 404U);
+}
+
 TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
     const std::vector<std::pair<std::string_view, std::string_view>> posts{
         {"POST", "/v1/devices"},
@@ -104,6 +120,8 @@ TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
         {"POST", "/v1/workers/io0/pin"},
         {"POST", "/v1/devices/disk0/move"},
         {"POST", "/v1/devices/disk0/queues/0/move"},
+        {"POST", "/v1/switches"},
+        {"POST", "/v1/switches/lan/move"},
     };
     for (const auto& [method, path] : posts) {
         for (const std::string_view body : {"", "{", "7", R"({"nonsense": 1})"}) {

@@ -163,6 +163,57 @@ public:
         device.disk->capacity_bytes = request.size_bytes;
         return device;
     }
+    static control::SwitchInfo make_switch(std::string name) {
+        control::SwitchInfo info;
+        info.name = std::move(name);
+        info.age_s = 300;
+        info.stations = 3;
+        info.stations_max = 4096;
+        control::UplinkInfo uplink{"tap", "tap lan0, 1 queue", make_device("", 2).queues[1]};
+        info.uplink = std::move(uplink);
+        info.ports = {
+            {"uplink", 0, false, {{"frames_in", 10}, {"bytes_in", 1024}, {"frames_out", 12}, {"bytes_out", 2048}}},
+            {"vm1",
+             10,
+             true,
+             {{"frames_in", 12},
+              {"bytes_in", 2048},
+              {"frames_out", 10},
+              {"bytes_out", 1024},
+              {"flooded", 1},
+              {"dropped_isolated", 2},
+              {"dropped_inbox_full", 3}}}};
+        return info;
+    }
+
+    std::vector<control::SwitchInfo> switches() override {
+        note("switches");
+        return {make_switch("lan")};
+    }
+    Result<control::SwitchInfo> switch_info(std::string_view name) override {
+        note(fmt::format("switch {}", name));
+        SIDECORE_TRY(outcome());
+        return make_switch(std::string(name));
+    }
+    Result<std::vector<control::StationInfo>> stations(std::string_view switch_name) override {
+        note(fmt::format("stations {}", switch_name));
+        SIDECORE_TRY(outcome());
+        return std::vector<control::StationInfo>{{"52:54:00:00:00:01", 0, "vm1", 3}};
+    }
+    Result<control::SwitchInfo> add_switch(const control::SwitchSpec& spec) override {
+        note("add switch " + control::to_text(control::to_json(spec)));
+        SIDECORE_TRY(outcome());
+        return make_switch(spec.name);
+    }
+    Result<void> remove_switch(std::string_view name) override {
+        note(fmt::format("remove switch {}", name));
+        return outcome();
+    }
+    Result<control::SwitchInfo> move_switch(std::string_view name, const control::MoveRequest& request) override {
+        note(fmt::format("move switch {} {}", name, request.worker));
+        SIDECORE_TRY(outcome());
+        return make_switch(std::string(name));
+    }
     Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override {
         note(fmt::format("add worker {} on {} with {} settings", spec.name, spec.cpu ? std::to_string(*spec.cpu) : "*",
                          spec.settings.size()));
@@ -216,6 +267,7 @@ private:
         worker.queues = 2;
         worker.polled_queues = 1;
         worker.devices = {"disk0"};
+        worker.switches = {"lan"};
         worker.settings = daemon::built_in_worker_settings();
         worker.counters = {{"loops", 1000}, {"switches", 10}, {"cycles", 500}, {"cpu_other_ns", 5'000'000}};
         return worker;

@@ -112,7 +112,7 @@ TEST_F(SwitchUplinkTest, FramesGoOutAndComeIn) {
     EXPECT_TRUE(pump->arm());
     pump->disarm();
     EXPECT_FALSE(pump->has_packet());
-    EXPECT_EQ(pump->run(10), 0U);
+    EXPECT_EQ(pump->run(10).frames, 0U);
 
     const Bytes out = plain_frame(station(100), station(1));
     a.send(out);
@@ -124,8 +124,8 @@ TEST_F(SwitchUplinkTest, FramesGoOutAndComeIn) {
     network_.to_come.assign(5, {in, {}});
     EXPECT_TRUE(pump->has_packet());
     EXPECT_FALSE(pump->arm());
-    EXPECT_EQ(pump->run(3), 3U);
-    EXPECT_EQ(pump->run(3), 2U);
+    EXPECT_EQ(pump->run(3).frames, 3U);
+    EXPECT_EQ(pump->run(3).frames, 2U);
     for (int i = 0; i < 5; ++i) {
         EXPECT_EQ(a.receive(), in);
     }
@@ -156,7 +156,7 @@ TEST_F(SwitchUplinkTest, WhatTheLinkDoesNotTakeIsDoneInSoftware) {
     }
     const auto pump = must(switch_->open_uplink_pump());
     network_.to_come.emplace_back(frame.bytes, frame.info);
-    EXPECT_EQ(pump->run(1), 1U);
+    EXPECT_EQ(pump->run(1).frames, 1U);
     EXPECT_EQ(drops_of(*switch_, "uplink", PortDrop::own_side), 0U);
 }
 
@@ -190,7 +190,7 @@ TEST_F(SwitchUplinkTest, APumpMayOutliveTheSwitch) {
     Guest a(*switch_, {.name = "a"});
     switch_.reset();
     network_.to_come.emplace_back(plain_frame(everybody, station(100)), PacketInfo{});
-    EXPECT_EQ(pump->run(1), 1U);
+    EXPECT_EQ(pump->run(1).frames, 1U);
     EXPECT_FALSE(a.receive().empty());
 }
 
@@ -200,9 +200,9 @@ TEST(SwitchLoopbackUplink, WhatComesBackIsNotSentAgain) {
     const auto pump = must(learning_switch->open_uplink_pump());
     Guest a(*learning_switch, {.name = "a"});
     a.send(plain_frame(everybody, station(1)));
-    EXPECT_EQ(pump->run(10), 1U);
+    EXPECT_EQ(pump->run(10).frames, 1U);
     EXPECT_FALSE(a.receive().empty());
-    EXPECT_EQ(pump->run(10), 0U);
+    EXPECT_EQ(pump->run(10).frames, 0U);
 }
 
 }  // namespace

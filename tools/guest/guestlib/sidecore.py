@@ -61,8 +61,12 @@ class Sidecore:
         self.command("add", disk.name, "--socket-path", disk.socket, "--num-queues", disk.queues, *storage,
                      *(["--read-only"] if disk.read_only else []))
 
+    def add_switch(self, name, tap):
+        """A switch whose way out is the host's interface `tap`, which is made."""
+        self.command("switch", "add", name, "--uplink-tap", tap)
+
     def add_network(self, network, **keys):
-        """Serves a network device on a tap interface of the network's name, and fills in its socket."""
+        """Serves a network device, on a tap interface of the network's name unless `keys` say otherwise, and fills in its socket."""
         network.socket = self._workspace / f"{network.name}.sock"
         spec = self._workspace / f"{network.name}.json"
         spec.write_text(json.dumps({"name": network.name, "type": "net", "socket": str(network.socket), "pairs": network.pairs,

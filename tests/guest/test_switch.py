@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What guests do with each other and with the host on a switch of the daemon, while its policy changes all the time."""
+
+import json
+import os
+import re
+import subprocess
+import threading
+
+from common import MIB, POLICIES, GuestTest, expect_within, for_each_kind, needs
+from guestlib.networks import Network, enter_network_of_our_own, ip
+
+UPLINK = "sclan0"
+PORT = 5201
+
+# What a copy between guests has; more of it where somebody asks for it.
+COPY_MIB = int(os.environ.get("SIDECORE_GUEST_COPY_MIB", "0"))
+
+# What a sender can leave to others, and what then goes over the wire.
+SENDERS = {"all": "", "checksums only": "tso off gso off", "nothing": "tx off sg off tso off gso off"}
+
+
+def address(number, version=4):
+    return f"10.98.0.{number}" if version == 4 else f"fd98::{number}"
+
+
+class Flipping:
+    """Changes the daemon's policy every 50 ms."""
+
+    def __init__(self, back_end):
+        self.flips = 0
+        self._back_end = back_end
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._stop.wait(0.05):
+            self._back_end.set_policy(policy=POLICIES[self.flips % len(POLICIES)])
+            self.flips += 1
+
+
+@for_each_kind
+class Switch(GuestTest):
+    def setUp(self):
+        enter_network_of_our_own()
+        super().setUp()
+        self.back_end.add_switch("lan", UPLINK)
+        ip("link", "set", UPLINK, "mtu", 9000)
+        ip("addr", "add", f"{address(1)}/24", "dev", UPLINK)
+        ip("addr", "add", f"{address(1, 6)}/64", "dev", UPLINK, "nodad")
+        self.slow = self.kind == "qemu"
+
+    def join(self, number, kind=None, pairs=1, offloads=True, network=None):
+        """A guest with a port, whose addresses end in `number`."""
+        if network is None:
+            network = Network(f"vm{number}", mac=f"52:54:00:00:00:{number:02x}", pairs=pairs)
+            self.back_end.add_network(network, mtu=9000, offloads=offloads, network={"kind": "switch", "switch": "lan"})
+        guest = self.boot(kind=kind, networks=[network])
+        guest.network = network
+        guest.run("echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad\n"
+                  "busybox ip link set lo up\nbusybox ip link set eth0 mtu 9000 up\n"
+                  f"busybox ip addr add {address(number)}/24 dev eth0\n"
+                  f"busybox ip -6 addr add {address(number, 6)}/64 dev eth0")
+        return guest
+
+    def ports(self):
+        return {port["name"]: port for port in self.back_end.ask("switch", "show", "lan")["ports"]}
+
+    def serve_iperf(self, guest):
+        """An iperf3 that answers any number of tests."""
+        job = guest.start(f"iperf3 -s -p {PORT} >/dev/null 2>&1")
+        expect_within(lambda: guest.run("busybox netstat -ltn") .count(f":{PORT} "), 20, "iperf3 listens")
+        return job
+
+    def iperf(self, guest, to, *words, seconds=1):
+        """The end of a test's report: {"sum_sent": …, …}."""
+        text = guest.run(f"iperf3 -J -c {to} -p {PORT} -t {seconds} {' '.join(words)}", timeout=60)
+        return json.loads(text[text.index("{"):])["end"]
+
+    def copy(self, sender, receiver, to, mib):
+        """Random bytes through TCP, with equal checksums at both ends."""
+        job = receiver.start(f"busybox nc -l -p {PORT} | busybox sha256sum")
+        expect_within(lambda: receiver.run("busybox netstat -ltn").count(f":{PORT} "), 20, "the receiver listens")
+        sent = sender.run("busybox rm -f /tmp/fifo; busybox mkfifo /tmp/fifo\n"
+                          "busybox sha256sum </tmp/fifo >/tmp/sum & sum=$!\n"
+                          f"busybox dd if=/dev/urandom bs=64k count={mib * 16} 2>/dev/null | busybox tee /tmp/fifo | "
+                          f"busybox nc {to} {PORT}\nwait $sum; cat /tmp/sum", timeout=60 + mib)
+        self.assertEqual(job.wait(60 + mib).split()[0], sent.split()[0])
+
+    @needs("net", "tap")
+    def test_ping(self):
+        """Echoes of many sizes between guests and to the host, over IPv4 and IPv6, with an MTU of 9000."""
+        one, two = self.join(11), self.join(12)
+        with Flipping(self.back_end):
+            for to in (1, 12):
+                for version in (4, 6):
+                    for size in (56, 1472, 8952, 8972):
+                        answer = one.run(f"busybox ping -c 3 -i 0.1 -W 5 -s {size} {address(to, version)}", timeout=40)
+                        self.assertIn("3 packets received", answer, f"{size} bytes to {address(to, version)}")
+        stations = {station["mac"]: station["port"] for station in self.back_end.ask("switch", "stations", "lan")["stations"]}
+        self.assertEqual((stations[one.network.mac], stations[two.network.mac]), ("vm11", "vm12"))
+        # Once it knows who is where, a stream between two is not shown to the third.
+        before = self.ports()["uplink"]["counters"]["frames_out"]
+        one.run(f"busybox ping -c 20 -i 0.05 -s 1000 {address(12)}", timeout=40)
+        self.assertLess(self.ports()["uplink"]["counters"]["frames_out"] - before, 20)
+        self.finish()
+
+    @needs("net", "tap", "policies")
+    def test_streams(self):
+        """TCP each way and both at once, UDP, and messages of 64 bytes, from guest to guest and to the host."""
+        pairs = 4 if self.slow else 1
+        one, two = self.join(11, pairs=pairs), self.join(12, kind="uml")
+        self.serve_iperf(two)
+        host = subprocess.Popen(["iperf3", "-s", "-p", str(PORT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            with Flipping(self.back_end) as flipping:
+                for to, version in ((12, 4), (12, 6), (1, 4)):
+                    there = address(to, version)
+                    for way in ((), ("-R",), ("--bidir",), ("-N", "-l", "64"), ("-P", "4")):
+                        end = self.iperf(one, there, *way)
+                        self.assertGreater(end["sum_received"]["bytes"], 0, f"{way} to {there}")
+                        if way == ("--bidir",):
+                            self.assertGreater(end["sum_received_bidir_reverse"]["bytes"], 0, f"back from {there}")
+                for way in ((), ("-R",)):
+                    end = self.iperf(one, address(12), "-u", "-b", "4M", "-l", "1000", *way)
+                    self.assertGreater(end["sum"]["packets"], 100)
+                    self.assertLess(end["sum"]["lost_percent"], 50, way)
+            self.assertGreater(flipping.flips, 20)
+        finally:
+            host.kill()
+            host.wait()
+        for guest in (one, two):
+            for way in ("transmitted", "received"):
+                counters = self.back_end.ask("show", guest.network.name)[way]
+                self.assertEqual({name for name, count in counters.items() if name.startswith("dropped_") and count}, set())
+        self.finish()
+
+    @needs("net", "tap", "policies")
+    def test_offloads(self):
+        """Whatever a sender leaves to others, and whether or not the receiver takes that: what arrives is what was sent."""
+        eager = self.join(11)
+        plain = self.join(12, kind="uml", offloads=False)
+        taker = self.join(13, kind="uml")
+        mib = 1 if self.slow else 8
+        with Flipping(self.back_end):
+            for settings in SENDERS.values():
+                eager.run(f"ethtool -K eth0 tx on sg on tso on gso on; {f'ethtool -K eth0 {settings}' if settings else ''}", check=False)
+                for receiver, number in ((plain, 12), (taker, 13)):
+                    for version in (4, 6):
+                        self.copy(eager, receiver, address(number, version), mib)
+            # And from one that cannot leave anything to anybody.
+            for receiver, number in ((eager, 11), (taker, 13)):
+                self.copy(plain, receiver, address(number), mib)
+        self.assertEqual(self.ports()["vm11"]["counters"]["dropped_offload_fault"], 0)
+        self.finish()
+
+    @needs("net", "tap")
+    def test_wire(self):
+        """What a guest leaves to others is done right by the time it is on a wire: checksums are valid, and no frame is too long."""
+        ip("addr", "flush", "dev", UPLINK)
+        ip("link", "add", "scbridge0", "type", "bridge")
+        ip("link", "add", "scwire0", "type", "veth", "peer", "name", "scwire1")
+        for interface in (UPLINK, "scwire0"):
+            ip("link", "set", interface, "master", "scbridge0")
+        for interface in ("scbridge0", "scwire0", "scwire1"):
+            ip("link", "set", interface, "up")
+        subprocess.run(["ethtool", "-K", "scwire0", "tx", "off", "tso", "off", "gso", "off"], check=True, stdout=subprocess.DEVNULL)
+        ip("addr", "add", f"{address(1)}/24", "dev", "scwire1")
+        guest = self.join(11)
+        guest.run("busybox ip link set eth0 mtu 1500")
+        capture = self.workspace / "wire.pcap"
+        sniffer = subprocess.Popen(["tcpdump", "-i", "scwire1", "-w", str(capture), "--immediate-mode", "tcp"],
+                                   stderr=subprocess.PIPE, text=True)
+        host = subprocess.Popen(["iperf3", "-s", "-1", "-p", str(PORT)], stdout=subprocess.DEVNULL)
+        try:
+            self.assertIn("listening on", sniffer.stderr.readline())
+            self.iperf(guest, address(1), "-n", "2M", seconds=0)
+            host.wait(20)
+        finally:
+            for process in (sniffer, host):
+                process.terminate()
+                process.wait(20)
+        text = subprocess.run(["tcpdump", "-r", str(capture), "-nn", "-vv", f"src {address(11)}"], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, check=True).stdout
+        lengths = [int(length) for length in re.findall(r"proto TCP \(6\), length (\d+)\)", text)]
+        self.assertGreater(len(lengths), 2 * MIB // 1500)
+        self.assertEqual(max(lengths), 1500)
+        self.assertEqual(text.count("(correct)"), len(lengths))
+        self.assertNotIn("incorrect", text)
+        self.finish()
+
+    @needs("net", "tap", "policies")
+    def test_crowd(self):
+        """Three guests copy in a ring while one of them is killed and comes back."""
+        kinds = [self.kind, "uml", "uml"]
+        guests = [self.join(11 + i, kind=kind) for i, kind in enumerate(kinds)]
+        mib = COPY_MIB or (4 if self.slow else 16)
+        with Flipping(self.back_end):
+            self.copy(guests[0], guests[1], address(12), mib)
+            self.copy(guests[1], guests[2], address(13), mib)
+            self.copy(guests[2], guests[0], address(11), mib)
+            # The second one is killed in the middle of a stream that it gets.
+            guests[1].start(f"busybox nc -l -p {PORT} >/dev/null")
+            expect_within(lambda: guests[1].run("busybox netstat -ltn").count(f":{PORT} "), 20, "it listens")
+            guests[0].start(f"busybox timeout 120 busybox nc {address(12)} {PORT} </dev/zero")
+            received = self.ports()["vm12"]["counters"]["bytes_out"]
+            expect_within(lambda: self.ports()["vm12"]["counters"]["bytes_out"] > received + MIB, 20, "the stream flows")
+            guests[1].kill()
+            self.copy(guests[2], guests[0], address(11), mib)
+            again = self.join(12, kind="uml", network=guests[1].network)
+            self.copy(again, guests[2], address(13), mib)
+        self.finish()
