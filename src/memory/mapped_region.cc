@@ -39,6 +39,14 @@ Result<FileFacts> examine(const RegionFile& region) {
 
 }  // namespace
 
+Result<FileIdentity> FileIdentity::of(int fd) {
+    struct stat file {};
+    if (::fstat(fd, &file) != 0) {
+        return failure_from_errno("examining a memory region's file");
+    }
+    return FileIdentity{file.st_dev, file.st_ino};
+}
+
 Result<std::shared_ptr<Reservation>> Reservation::create(std::size_t size, std::size_t alignment, std::size_t phase) {
     // Over-reserve by the alignment and give back what is too much.
     const std::size_t slack = alignment > page_bytes() ? alignment : 0;
@@ -81,6 +89,7 @@ Result<std::vector<std::shared_ptr<MappedRegion>>> MappedRegion::map_all(std::sp
         const std::size_t end = mapped.size() + run.count;
         for (std::size_t i = mapped.size(); i < end; ++i) {
             const RegionDescription& description = descriptions[i];
+            SIDECORE_TRY_ASSIGN(const FileIdentity file, FileIdentity::of(regions[i].file.get()));
             const Placement& placement = placements[i];
             if (::mmap(place, placement.mapping_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
                        regions[i].file.get(),
@@ -90,16 +99,18 @@ Result<std::vector<std::shared_ptr<MappedRegion>>> MappedRegion::map_all(std::sp
             // A guest's memory has no place in our cores.
             ::madvise(place, placement.mapping_size, MADV_DONTDUMP);
             mapped.push_back(std::shared_ptr<MappedRegion>(new MappedRegion(
-                description, place, placement.mapping_size, placement.block_bytes, placement.lead, reservation)));
+                description, file, place, placement.mapping_size, placement.block_bytes, placement.lead, reservation)));
             place += placement.mapping_size;
         }
     }
     return mapped;
 }
 
-MappedRegion::MappedRegion(const RegionDescription& description, HostPointer mapping, std::size_t mapping_size,
-                           std::size_t block_bytes, std::size_t lead, std::shared_ptr<Reservation> reservation)
+MappedRegion::MappedRegion(const RegionDescription& description, const FileIdentity& file, HostPointer mapping,
+                           std::size_t mapping_size, std::size_t block_bytes, std::size_t lead,
+                           std::shared_ptr<Reservation> reservation)
     : description_(description),
+      file_(file),
       mapping_(mapping),
       mapping_size_(mapping_size),
       host_(mapping + lead),

@@ -32,6 +32,15 @@ private:
     std::size_t size_;
 };
 
+/// Which file it is, whatever descriptor it came with.
+struct FileIdentity {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+
+    static Result<FileIdentity> of(int fd);
+    friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
 /// One region of guest memory, mapped shared and writable. Its memory goes with it, even while neighbours in
 /// the same reservation stay. Thread: immutable.
 class MappedRegion {
@@ -45,6 +54,7 @@ public:
     MappedRegion& operator=(const MappedRegion&) = delete;
 
     const RegionDescription& description() const noexcept { return description_; }
+    const FileIdentity& file() const noexcept { return file_; }
     HostPointer host() const noexcept { return host_; }
     bool damaged() const noexcept { return guard_.damaged(); }
 
@@ -52,10 +62,12 @@ public:
     bool continues_into(const MappedRegion& next) const noexcept;
 
 private:
-    MappedRegion(const RegionDescription& description, HostPointer mapping, std::size_t mapping_size,
-                 std::size_t block_bytes, std::size_t lead, std::shared_ptr<Reservation> reservation);
+    MappedRegion(const RegionDescription& description, const FileIdentity& file, HostPointer mapping,
+                 std::size_t mapping_size, std::size_t block_bytes, std::size_t lead,
+                 std::shared_ptr<Reservation> reservation);
 
     RegionDescription description_;
+    FileIdentity file_;
     HostPointer mapping_;  // block-aligned; at most one block before host_
     std::size_t mapping_size_;
     HostPointer host_;

@@ -91,6 +91,13 @@ Result<std::shared_ptr<const MemoryMap>> MemoryMap::with_region(RegionFile regio
     return from_regions(std::move(all));
 }
 
+bool MemoryMap::holds(const RegionFile& region) const {
+    const auto file = FileIdentity::of(region.file.get());
+    return file && std::any_of(regions_.begin(), regions_.end(), [&](const auto& known) {
+               return known->description() == region.description && known->file() == *file;
+           });
+}
+
 Result<std::shared_ptr<const MemoryMap>> MemoryMap::without_region(const RegionDescription& region) const {
     auto all = regions_;
     const auto found = std::find_if(all.begin(), all.end(), [&](const auto& candidate) {

@@ -62,6 +62,9 @@ public:
     /// The map with one region more (ADD_MEM_REG).
     Result<std::shared_ptr<const MemoryMap>> with_region(RegionFile region) const;
 
+    /// Whether it has just this region: the same addresses, size and place in the same file.
+    bool holds(const RegionFile& region) const;
+
     /// The map without the region that has this guest address, user address and size (REM_MEM_REG).
     Result<std::shared_ptr<const MemoryMap>> without_region(const RegionDescription& region) const;
 

@@ -148,6 +148,7 @@ private:
     std::optional<std::uint64_t> features_;  // the driver's choice, without bit 30
     std::uint64_t protocol_features_ = 0;    // negotiated
     std::shared_ptr<const memory::MemoryMap> map_;
+    std::vector<memory::RegionDescription> repeated_regions_;  // of map_, once for each time that they were added again
     std::vector<Vring> vrings_;
     int started_vrings_ = 0;
     std::shared_ptr<BackendChannel> channel_;

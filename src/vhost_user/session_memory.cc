@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Session that concerns the guest's memory.
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -9,17 +10,26 @@
 namespace sidecore::vhost_user {
 
 using memory::MemoryMap;
+using memory::RegionDescription;
 using memory::RegionFile;
 
 Result<Session::Answer> Session::set_mem_table(Message& message) {
     // Several times before the start (DPDK's virtio-user) and while running (memory hotplug) alike: the last
     // one counts.
     SIDECORE_TRY_ASSIGN(std::vector<RegionFile> table, decode_memory_table(message));
+    repeated_regions_.clear();
     return use_memory(message, MemoryMap::create(std::move(table)));
 }
 
+/// QEMU (7.2, for one) tells of each region once for every queue pair of a network device, and of its removal likewise. So what is there already
+/// may be added again, and is there until it has been removed as often.
 Result<Session::Answer> Session::add_mem_reg(Message& message) {
+    constexpr std::size_t repeated_max = MemoryMap::max_regions * 64;
     SIDECORE_TRY_ASSIGN(RegionFile region, decode_memory_region(message));
+    if (map_ && repeated_regions_.size() < repeated_max && map_->holds(region)) {
+        repeated_regions_.push_back(region.description);
+        return Answer::done;
+    }
     if (map_) {
         return use_memory(message, map_->with_region(std::move(region)));
     }
@@ -35,6 +45,14 @@ Result<Session::Answer> Session::rem_mem_reg(Message& message) {
     SIDECORE_TRY_ASSIGN(const RegionFile region, decode_memory_region(message));
     if (!map_) {
         return refuse(message, Error{ErrorKind::not_found, "there is no memory region yet", 0});
+    }
+    const auto repeated = std::ranges::find_if(repeated_regions_, [&region](const RegionDescription& known) {
+        return known.guest_address == region.description.guest_address &&
+               known.user_address == region.description.user_address && known.size == region.description.size;
+    });
+    if (repeated != repeated_regions_.end()) {
+        repeated_regions_.erase(repeated);
+        return Answer::done;
     }
     return use_memory(message, map_->without_region(region.description));
 }

@@ -3,11 +3,13 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import threading
 
 from common import MIB, POLICIES, GuestTest, expect_within, for_each_kind, needs
+from guestlib.guests import build_images
 from guestlib.networks import Network, enter_network_of_our_own, ip
 
 UPLINK = "sclan0"
@@ -15,6 +17,9 @@ PORT = 5201
 
 # What a copy between guests has; more of it where somebody asks for it.
 COPY_MIB = int(os.environ.get("SIDECORE_GUEST_COPY_MIB", "0"))
+
+# Takes one connection; its own input does not end, as a sender would take that as the end.
+SINK = f"busybox sleep 1000 | busybox nc -l -p {PORT}"
 
 # What a sender can leave to others, and what then goes over the wire.
 SENDERS = {"all": "", "checksums only": "tso off gso off", "nothing": "tx off sg off tso off gso off"}
@@ -50,6 +55,7 @@ class Flipping:
 @for_each_kind
 class Switch(GuestTest):
     def setUp(self):
+        build_images("uml")
         enter_network_of_our_own()
         super().setUp()
         self.back_end.add_switch("lan", UPLINK)
@@ -74,26 +80,31 @@ class Switch(GuestTest):
     def ports(self):
         return {port["name"]: port for port in self.back_end.ask("switch", "show", "lan")["ports"]}
 
-    def serve_iperf(self, guest):
-        """An iperf3 that answers any number of tests."""
-        job = guest.start(f"iperf3 -s -p {PORT} >/dev/null 2>&1")
-        expect_within(lambda: guest.run("busybox netstat -ltn") .count(f":{PORT} "), 20, "iperf3 listens")
-        return job
+    def listen(self, guest, command, output="/dev/null"):
+        """Starts a command in the guest that listens at PORT, and goes on when it does."""
+        guest.run(f"( {command} ) </dev/null >{output} 2>/dev/null &\n"
+                  f"until busybox netstat -ltn | busybox grep -q ':{PORT} '; do busybox usleep 20000; done")
 
-    def iperf(self, guest, to, *words, seconds=1):
+    def iperf(self, guest, to, *words):
         """The end of a test's report: {"sum_sent": …, …}."""
-        text = guest.run(f"iperf3 -J -c {to} -p {PORT} -t {seconds} {' '.join(words)}", timeout=60)
-        return json.loads(text[text.index("{"):])["end"]
+        for _ in range(10):
+            text = guest.run(f"iperf3 -J -c {to} -p {PORT} {' '.join(words)}", timeout=60, check=False)
+            report = json.loads(text[text.index("{"):])
+            if "busy" not in report.get("error", ""):  # with the test before
+                break
+        self.assertNotIn("error", report, f"{words} to {to}")
+        return report["end"]
 
     def copy(self, sender, receiver, to, mib):
         """Random bytes through TCP, with equal checksums at both ends."""
-        job = receiver.start(f"busybox nc -l -p {PORT} | busybox sha256sum")
-        expect_within(lambda: receiver.run("busybox netstat -ltn").count(f":{PORT} "), 20, "the receiver listens")
+        receiver.run("busybox rm -f /tmp/received")
+        self.listen(receiver, f"{SINK} | busybox sha256sum", "/tmp/received")
         sent = sender.run("busybox rm -f /tmp/fifo; busybox mkfifo /tmp/fifo\n"
-                          "busybox sha256sum </tmp/fifo >/tmp/sum & sum=$!\n"
+                          "busybox sha256sum </tmp/fifo >/tmp/sent & sum=$!\n"
                           f"busybox dd if=/dev/urandom bs=64k count={mib * 16} 2>/dev/null | busybox tee /tmp/fifo | "
-                          f"busybox nc {to} {PORT}\nwait $sum; cat /tmp/sum", timeout=60 + mib)
-        self.assertEqual(job.wait(60 + mib).split()[0], sent.split()[0])
+                          f"busybox nc {to} {PORT}\nwait $sum; cat /tmp/sent", timeout=60 + mib)
+        received = receiver.run("until [ -s /tmp/received ]; do busybox usleep 20000; done; cat /tmp/received", timeout=60)
+        self.assertEqual(received.split()[0], sent.split()[0])
 
     @needs("net", "tap")
     def test_ping(self):
@@ -118,19 +129,19 @@ class Switch(GuestTest):
         """TCP each way and both at once, UDP, and messages of 64 bytes, from guest to guest and to the host."""
         pairs = 4 if self.slow else 1
         one, two = self.join(11, pairs=pairs), self.join(12, kind="uml")
-        self.serve_iperf(two)
+        self.listen(two, f"iperf3 -s -p {PORT}")
         host = subprocess.Popen(["iperf3", "-s", "-p", str(PORT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             with Flipping(self.back_end) as flipping:
                 for to, version in ((12, 4), (12, 6), (1, 4)):
                     there = address(to, version)
                     for way in ((), ("-R",), ("--bidir",), ("-N", "-l", "64"), ("-P", "4")):
-                        end = self.iperf(one, there, *way)
+                        end = self.iperf(one, there, "-t", "1", *way)
                         self.assertGreater(end["sum_received"]["bytes"], 0, f"{way} to {there}")
                         if way == ("--bidir",):
                             self.assertGreater(end["sum_received_bidir_reverse"]["bytes"], 0, f"back from {there}")
                 for way in ((), ("-R",)):
-                    end = self.iperf(one, address(12), "-u", "-b", "4M", "-l", "1000", *way)
+                    end = self.iperf(one, address(12), "-t", "1", "-u", "-b", "4M", "-l", "1000", *way)
                     self.assertGreater(end["sum"]["packets"], 100)
                     self.assertLess(end["sum"]["lost_percent"], 50, way)
             self.assertGreater(flipping.flips, 20)
@@ -149,7 +160,7 @@ class Switch(GuestTest):
         eager = self.join(11)
         plain = self.join(12, kind="uml", offloads=False)
         taker = self.join(13, kind="uml")
-        mib = 1 if self.slow else 8
+        mib = 1 if self.slow else 2
         with Flipping(self.back_end):
             for settings in SENDERS.values():
                 eager.run(f"ethtool -K eth0 tx on sg on tso on gso on; {f'ethtool -K eth0 {settings}' if settings else ''}", check=False)
@@ -174,15 +185,17 @@ class Switch(GuestTest):
             ip("link", "set", interface, "up")
         subprocess.run(["ethtool", "-K", "scwire0", "tx", "off", "tso", "off", "gso", "off"], check=True, stdout=subprocess.DEVNULL)
         ip("addr", "add", f"{address(1)}/24", "dev", "scwire1")
+        # The bridge does not answer for the wire's end.
+        pathlib.Path("/proc/sys/net/ipv4/conf/all/arp_ignore").write_text("1")
         guest = self.join(11)
         guest.run("busybox ip link set eth0 mtu 1500")
         capture = self.workspace / "wire.pcap"
-        sniffer = subprocess.Popen(["tcpdump", "-i", "scwire1", "-w", str(capture), "--immediate-mode", "tcp"],
+        sniffer = subprocess.Popen(["tcpdump", "-i", "scwire1", "-w", str(capture), "--immediate-mode", "-U", "tcp"],
                                    stderr=subprocess.PIPE, text=True)
         host = subprocess.Popen(["iperf3", "-s", "-1", "-p", str(PORT)], stdout=subprocess.DEVNULL)
         try:
             self.assertIn("listening on", sniffer.stderr.readline())
-            self.iperf(guest, address(1), "-n", "2M", seconds=0)
+            self.iperf(guest, address(1), "-n", "2M")
             host.wait(20)
         finally:
             for process in (sniffer, host):
@@ -191,7 +204,7 @@ class Switch(GuestTest):
         text = subprocess.run(["tcpdump", "-r", str(capture), "-nn", "-vv", f"src {address(11)}"], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True, check=True).stdout
         lengths = [int(length) for length in re.findall(r"proto TCP \(6\), length (\d+)\)", text)]
-        self.assertGreater(len(lengths), 2 * MIB // 1500)
+        self.assertGreater(len(lengths), 500)  # a busy sniffer misses some
         self.assertEqual(max(lengths), 1500)
         self.assertEqual(text.count("(correct)"), len(lengths))
         self.assertNotIn("incorrect", text)
@@ -202,18 +215,18 @@ class Switch(GuestTest):
         """Three guests copy in a ring while one of them is killed and comes back."""
         kinds = [self.kind, "uml", "uml"]
         guests = [self.join(11 + i, kind=kind) for i, kind in enumerate(kinds)]
-        mib = COPY_MIB or (4 if self.slow else 16)
+        mib = COPY_MIB or (1 if self.slow else 4)
         with Flipping(self.back_end):
             self.copy(guests[0], guests[1], address(12), mib)
             self.copy(guests[1], guests[2], address(13), mib)
             self.copy(guests[2], guests[0], address(11), mib)
             # The second one is killed in the middle of a stream that it gets.
-            guests[1].start(f"busybox nc -l -p {PORT} >/dev/null")
-            expect_within(lambda: guests[1].run("busybox netstat -ltn").count(f":{PORT} "), 20, "it listens")
-            guests[0].start(f"busybox timeout 120 busybox nc {address(12)} {PORT} </dev/zero")
+            self.listen(guests[1], SINK)
+            guests[0].run(f"busybox nc {address(12)} {PORT} </dev/zero >/dev/null 2>&1 & echo $! >/tmp/sender")
             received = self.ports()["vm12"]["counters"]["bytes_out"]
             expect_within(lambda: self.ports()["vm12"]["counters"]["bytes_out"] > received + MIB, 20, "the stream flows")
             guests[1].kill()
+            guests[0].run("kill $(cat /tmp/sender)")
             self.copy(guests[2], guests[0], address(11), mib)
             again = self.join(12, kind="uml", network=guests[1].network)
             self.copy(again, guests[2], address(13), mib)

@@ -112,6 +112,27 @@ TEST_F(SessionTest, AddsAndRemovesMemoryRegions) {
     EXPECT_THAT(reply_values(), ElementsAre(509U, 0U, 0U, 0U, 0U, 0U));
 }
 
+// QEMU tells of a region once for every queue pair of a network device.
+TEST_F(SessionTest, TakesARegionThatIsAddedAgainUntilItIsRemovedAsOften) {
+    const SingleMemoryRegion region{0, {0, 0x10000, user_base, 0}};
+    const SingleMemoryRegion elsewhere{0, {0, 0x10000, user_base, 0x10000}};
+    const Fd other(::memfd_create("other", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(other.get(), 0x10000), 0);
+    negotiate();
+    for (int pair = 0; pair < 3; ++pair) {
+        send(Request::add_mem_reg, region, {memory.get()}, need_reply);
+    }
+    send(Request::add_mem_reg, elsewhere, {memory.get()}, need_reply);  // another place in the file
+    send(Request::add_mem_reg, region, {other.get()}, need_reply);      // another file
+    for (int pair = 0; pair < 4; ++pair) {
+        send(Request::rem_mem_reg, region, {}, need_reply);
+    }
+    ASSERT_TRUE(run());
+    EXPECT_THAT(handler.events,
+                ElementsAre("set_features 0x130000000", "set_memory 1 regions", "set_memory 0 regions"));
+    EXPECT_THAT(reply_values(), ElementsAre(0U, 0U, 0U, 1U, 1U, 0U, 0U, 0U, 1U));
+}
+
 TEST_F(SessionTest, ReadsTheConfigurationFilledUpWithZeroes) {
     for (std::size_t i = 0; i < handler.config.size(); ++i) {
         handler.config[i] = static_cast<std::byte>(i + 1);

@@ -65,7 +65,7 @@ class Sidecore:
         """A switch whose way out is the host's interface `tap`, which is made."""
         self.command("switch", "add", name, "--uplink-tap", tap)
 
-    def add_network(self, network, **keys):
+    def add_network(self, network, /, **keys):
         """Serves a network device, on a tap interface of the network's name unless `keys` say otherwise, and fills in its socket."""
         network.socket = self._workspace / f"{network.name}.sock"
         spec = self._workspace / f"{network.name}.json"
