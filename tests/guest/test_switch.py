@@ -135,10 +135,11 @@ class Switch(GuestTest):
             with Flipping(self.back_end) as flipping:
                 for to, version in ((12, 4), (12, 6), (1, 4)):
                     there = address(to, version)
-                    for way in ((), ("-R",), ("--bidir",), ("-N", "-l", "64"), ("-P", "4")):
-                        end = self.iperf(one, there, "-t", "1", *way)
+                    for way in (("-n", "2M"), ("-R", "-n", "2M"), ("--bidir", "-t", "1"), ("-N", "-l", "64", "-n", "100K"),
+                                ("-P", "4", "-n", "2M")):
+                        end = self.iperf(one, there, *way)
                         self.assertGreater(end["sum_received"]["bytes"], 0, f"{way} to {there}")
-                        if way == ("--bidir",):
+                        if "--bidir" in way:
                             self.assertGreater(end["sum_received_bidir_reverse"]["bytes"], 0, f"back from {there}")
                 for way in ((), ("-R",)):
                     end = self.iperf(one, address(12), "-t", "1", "-u", "-b", "4M", "-l", "1000", *way)
