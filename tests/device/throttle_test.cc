@@ -153,7 +153,7 @@ TEST_F(ThrottleTest, AChangeOfOneLimitLeavesTheOthersTokensAlone) {
 
 /// A queue that goes to sleep while its limits change sees the change or is woken up.
 TEST_F(ThrottleTest, NoChangeIsSleptThrough) {
-    constexpr int rounds = 2000;
+    constexpr int rounds = 500;
     std::atomic<int> asleep{0};
     std::atomic<int> changed{0};
     std::thread control([&] {
@@ -201,7 +201,7 @@ TEST_F(ThrottleTest, QueuesOnSeveralThreadsShareOneLimit) {
             }
         });
     }
-    for (int step = 0; step < 2000; ++step) {
+    for (int step = 0; step < 1000; ++step) {
         pass(ms / 10);
         std::this_thread::yield();
     }
