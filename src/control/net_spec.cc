@@ -106,6 +106,9 @@ NetSpec read_net_spec(TableReader& device, Problems& problems) {
     if (const Value* network = device.table("network")) {
         spec.network = read_network(*network, problems);
     }
+    if (const Value* limits = device.table("limits")) {
+        spec.limits = read_net_limits(*limits, problems);
+    }
     return spec;
 }
 
@@ -137,6 +140,9 @@ void add_to_json(Json& device, const NetSpec& spec) {
         network["listen"] = true;
     }
     device["network"] = std::move(network);
+    if (spec.limits.any()) {
+        device["limits"] = to_json(spec.limits);
+    }
 }
 
 }  // namespace sidecore::control

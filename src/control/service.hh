@@ -11,6 +11,7 @@
 #include "control/device_spec.hh"
 #include "control/explanation.hh"
 #include "control/info.hh"
+#include "control/net_limits.hh"
 #include "control/requests.hh"
 #include "control/settings.hh"
 #include "control/worker_spec.hh"
@@ -64,6 +65,9 @@ public:
     virtual Result<void> remove_device(std::string_view name) = 0;
 
     virtual Result<DeviceInfo> resize_device(std::string_view name, const ResizeRequest& request) = 0;
+
+    /// Changes a network device's rate limits, also while it runs. The device afterwards.
+    virtual Result<DeviceInfo> limit_device(std::string_view name, const NetLimitsChange& change) = 0;
 
     virtual Result<WorkerInfo> add_worker(const WorkerSpec& spec) = 0;
 

@@ -21,6 +21,9 @@ struct MadeDevice {
 /// Opens the storage or the network that `spec` names. Thread: control. Errors: those of what is opened, and of the device's options.
 Result<MadeDevice> make_device(const control::DeviceSpec& spec);
 
+/// The limits of both ways.
+device::NetLimits to_limits(const control::NetLimits& limits);
+
 /// A disk's serial as the driver sees it.
 std::string serial_of(const control::DeviceSpec& spec);
 

@@ -55,6 +55,7 @@ public:
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;
+    Result<control::DeviceInfo> limit_device(std::string_view name, const control::NetLimitsChange& change) override;
     Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override;
 
     /// timed_out if a front-end is changing one of its queues and that takes long; then some queues have moved, and the worker
