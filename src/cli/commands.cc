@@ -92,6 +92,12 @@ Result<void> Commands::resize(const std::string& name, const std::string& size) 
                  render_device);
 }
 
+Result<void> Commands::limit(const std::string& name, const control::Json& change) {
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(name));
+    return print(client_.request("PATCH", path + "/limits", control::to_text(change)), control::parse_device_info,
+                 render_device);
+}
+
 Result<void> Commands::list() {
     return print(client_.request("GET", "/v1/devices"), control::parse_device_list, render_devices);
 }

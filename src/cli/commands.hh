@@ -25,6 +25,7 @@ public:
     Result<void> add(const control::Json& device);
     Result<void> remove(const std::vector<std::string>& names);
     Result<void> resize(const std::string& name, const std::string& size);
+    Result<void> limit(const std::string& name, const control::Json& change);
     Result<void> list();
     Result<void> show(const std::string& name, bool counters);
     Result<void> show_daemon();

@@ -39,6 +39,7 @@ struct Arguments {
     AddArguments add;
     std::string add_from;
     AddSwitchArguments add_switch;
+    LimitArguments limits;
     std::string name;  // of a device: show, resize; of a worker: worker, move
     std::string word;  // worker pin: CPU; move, why: whose
     std::optional<std::uint64_t> cpu;
@@ -126,6 +127,26 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
         control::Json device = or_usage_error(arguments.add_from.empty() ? device_from_arguments(arguments.add)
                                                                          : read_json_file(arguments.add_from));
         action = [device = std::move(device)](Commands& commands) { return commands.add(device); };
+    });
+}
+
+void declare_limit(CLI::App& app, Arguments& arguments, Action& action) {
+    CLI::App* command = app.add_subcommand(
+        "limit", "Change a network device's rate limits; 0 or none takes one off, what is not given stays");
+    LimitArguments& limits = arguments.limits;
+    command->add_option("DEVICE", arguments.name, "Name of the device")->required();
+    const auto option = [command](const char* name, std::string& value, const char* type, const char* help) {
+        command->add_option(name, value, help)->type_name(type);
+    };
+    option("--transmit-rate", limits.transmit_rate, "RATE", "From the guest, like 500Mbit");
+    option("--receive-rate", limits.receive_rate, "RATE", "To the guest");
+    option("--transmit-packets", limits.transmit_packets, "N", "From the guest, packets per second");
+    option("--receive-packets", limits.receive_packets, "N", "To the guest, packets per second");
+    option("--burst", limits.burst, "TIME", "What may be saved up, as a time at the full rate, like 10ms");
+    command->callback([&arguments, &action] {
+        action = [&arguments, change = or_usage_error(limits_from_arguments(arguments.limits))](Commands& commands) {
+            return commands.limit(arguments.name, change);
+        };
     });
 }
 
@@ -318,6 +339,7 @@ int run(int argc, char** argv) {
     declare_simple(app, arguments, action);
     declare_add(app, arguments, action);
     declare_set(app, arguments, action);
+    declare_limit(app, arguments, action);
     declare_workers(app, arguments, action);
     declare_switches(app, arguments, action);
     declare_stats(app, arguments, action);

@@ -138,7 +138,35 @@ std::string packets(const control::Counters& counters) {
     if (dropped != 0) {
         text += fmt::format(", {} dropped ({})", dropped, fmt::join(reasons, ", "));
     }
+    if (const std::uint64_t times = counter(counters, "throttled"); times != 0) {
+        text += fmt::format(", held back {} for {}", count(times, "time"),
+                            control::rough_duration(counter(counters, "throttled_ns")));
+    }
     return text;
+}
+
+/// "1Gbit/s, 50000 packets/s"; empty: no limit.
+std::string limit(std::uint64_t rate_bits, std::uint64_t packets_per_s) {
+    std::string text = rate_bits != 0 ? fmt::format("{}/s", control::format_rate(rate_bits)) : "";
+    if (packets_per_s != 0) {
+        text += fmt::format("{}{} packets/s", text.empty() ? "" : ", ", packets_per_s);
+    }
+    return text;
+}
+
+/// "sends 1Gbit/s, 50000 packets/s; receives 2Gbit/s; burst 10ms".
+std::string limits_of(const control::NetLimits& limits) {
+    std::vector<std::string> parts;
+    if (const std::string sends = limit(limits.transmit_rate_bits, limits.transmit_packets); !sends.empty()) {
+        parts.push_back("sends " + sends);
+    }
+    if (const std::string receives = limit(limits.receive_rate_bits, limits.receive_packets); !receives.empty()) {
+        parts.push_back("receives " + receives);
+    }
+    if (limits.burst_ns != 0) {
+        parts.push_back("burst " + control::format_duration(limits.burst_ns));
+    }
+    return fmt::format("{}", fmt::join(parts, "; "));
 }
 
 }  // namespace
@@ -195,6 +223,9 @@ std::string render_device(const DeviceInfo& device) {
             line("mtu", std::to_string(device.net->mtu));
         }
         line("queues", fmt::format("{} of {} pairs in use", device.net->pairs_in_use, device.net->pairs));
+        if (device.net->limits.any()) {
+            line("limits", limits_of(device.net->limits));
+        }
         line("sent", packets(device.net->transmitted));
         line("received", packets(device.net->received));
     }

@@ -146,6 +146,34 @@ Result<control::PinRequest> pin_request_from(std::string_view word) {
     return control::PinRequest{cpu};
 }
 
+Result<control::Json> limits_from_arguments(const LimitArguments& arguments) {
+    control::Json change = control::Json::object();
+    const auto is_none = [](std::string_view word) { return word == "0" || word == "none"; };
+    for (const auto& [key, word] :
+         {std::pair("transmit_rate", &arguments.transmit_rate), std::pair("receive_rate", &arguments.receive_rate),
+          std::pair("burst", &arguments.burst)}) {
+        if (!word->empty()) {
+            change[key] = is_none(*word) ? control::Json(nullptr) : control::Json(*word);
+        }
+    }
+    for (const auto& [key, word] : {std::pair("transmit_packets", &arguments.transmit_packets),
+                                    std::pair("receive_packets", &arguments.receive_packets)}) {
+        if (word->empty()) {
+            continue;
+        }
+        const auto number = number_from<std::uint64_t>(*word);
+        if (!number && !is_none(*word)) {
+            return failure(ErrorKind::invalid_argument,
+                           fmt::format("{}: \"{}\" is no number of packets; write one, or none", key, *word));
+        }
+        change[key] = is_none(*word) ? control::Json(nullptr) : control::Json(*number);
+    }
+    if (change.empty()) {
+        return failure(ErrorKind::invalid_argument, "which limit? See sidecore limit --help");
+    }
+    return change;
+}
+
 Result<control::Json> device_from_arguments(const AddArguments& arguments) {
     if (arguments.name.empty() || arguments.socket_path.empty()) {
         return failure(ErrorKind::invalid_argument, "a name and --socket-path are needed");

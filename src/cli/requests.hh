@@ -36,6 +36,18 @@ Result<control::QueueTarget> queue_target_from(std::string_view word);
 /// "3" or "none".
 Result<control::PinRequest> pin_request_from(std::string_view word);
 
+/// As words; empty: not given.
+struct LimitArguments {
+    std::string transmit_rate{};
+    std::string receive_rate{};
+    std::string transmit_packets{};
+    std::string receive_packets{};
+    std::string burst{};
+};
+
+/// The body of PATCH /v1/devices/NAME/limits; "0" and "none" become null. Refused: nothing given, numbers that are none.
+Result<control::Json> limits_from_arguments(const LimitArguments& arguments);
+
 struct AddArguments {
     std::string name;
     std::string socket_path;

@@ -26,7 +26,7 @@ constexpr std::array<std::string_view, 2> device_types{"blk", "net"};
 
 // Keys of a device that mean something for one type only.
 constexpr std::array<std::string_view, 4> disk_keys{"queues", "read_only", "serial", "storage"};
-constexpr std::array<std::string_view, 6> net_keys{"pairs", "mac", "mtu", "speed", "offloads", "network"};
+constexpr std::array<std::string_view, 7> net_keys{"pairs", "mac", "mtu", "speed", "offloads", "network", "limits"};
 constexpr std::array<std::string_view, 3> storage_kinds{"null", "memory", "file"};
 constexpr std::array<std::string_view, 3> file_engines{"auto", "io_uring", "threads"};
 constexpr std::array<std::string_view, 2> socket_modes{"listen", "connect"};

@@ -49,6 +49,10 @@ DiskInfo read_disk(ReplyReader& reader) {
     return disk;
 }
 
+NetLimits read_limits_of_reply(const Value& table, Problems& problems) {
+    return read_net_limits(table, problems, TableReader::Unknown::ignore);
+}
+
 NetInfo read_net(ReplyReader& reader) {
     constexpr std::uint64_t most = std::numeric_limits<std::uint16_t>::max();
     NetInfo net;
@@ -58,6 +62,7 @@ NetInfo read_net(ReplyReader& reader) {
     net.pairs_in_use = static_cast<std::uint16_t>(reader.integer("pairs_in_use", most));
     net.network_kind = reader.text("network_kind");
     net.network_description = reader.text("network_description");
+    net.limits = reader.table("limits", read_limits_of_reply);
     net.transmitted = reader.counters("transmitted");
     net.received = reader.counters("received");
     return net;
@@ -259,6 +264,7 @@ Json to_json(const DeviceInfo& device) {
         json["pairs_in_use"] = device.net->pairs_in_use;
         json["network_kind"] = device.net->network_kind;
         json["network_description"] = device.net->network_description;
+        json["limits"] = to_json(device.net->limits);
         json["transmitted"] = counters_to_json(device.net->transmitted);
         json["received"] = counters_to_json(device.net->received);
     }

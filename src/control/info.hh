@@ -12,6 +12,7 @@
 #include "control/costs.hh"
 #include "control/json.hh"
 #include "control/latency.hh"
+#include "control/net_limits.hh"
 #include "control/settings.hh"
 
 namespace sidecore::control {
@@ -77,6 +78,7 @@ struct NetInfo {
     std::uint16_t pairs_in_use = 1;
     std::string network_kind;         ///< "null", "loopback", "tap", "stream", "switch"
     std::string network_description;  ///< for people
+    NetLimits limits{};               ///< in force
     Counters transmitted;             ///< packets of the guest's: names in device/net_counters.hh
     Counters received;                ///< packets to the guest
 

@@ -131,6 +131,9 @@ NetSpec read_net_spec(TableReader& device, Problems& problems) {
     if (const Value* network = device.table("network")) {
         spec.network = read_network_spec(*network, problems);
     }
+    if (const Value* limits = device.table("limits")) {
+        spec.limits = read_net_limits(*limits, problems);
+    }
     return spec;
 }
 
@@ -174,6 +177,9 @@ void add_to_json(Json& device, const NetSpec& spec) {
         device["offloads"] = false;
     }
     device["network"] = to_json(spec.network);
+    if (spec.limits.any()) {
+        device["limits"] = to_json(spec.limits);
+    }
 }
 
 }  // namespace sidecore::control

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "control/json.hh"
+#include "control/net_limits.hh"
 #include "control/value.hh"
 
 namespace sidecore::control {
@@ -48,6 +49,7 @@ struct NetSpec {
     std::uint32_t speed_mbit = 0;  ///< told to the driver; 0: not
     bool offloads = true;          ///< offer what the network can do: checksums, segmentation
     NetworkSpec network;
+    NetLimits limits;  ///< at first
 
     friend bool operator==(const NetSpec&, const NetSpec&) = default;
 };

@@ -11,6 +11,7 @@
 #include "control/device_spec.hh"
 #include "control/explanation.hh"
 #include "control/info.hh"
+#include "control/net_limits.hh"
 #include "control/requests.hh"
 #include "control/settings.hh"
 #include "control/switch_info.hh"
@@ -77,6 +78,9 @@ public:
 
     /// Hands its uplink over to another worker. The switch afterwards.
     virtual Result<SwitchInfo> move_switch(std::string_view name, const MoveRequest& request) = 0;
+
+    /// Changes a network device's rate limits, also while it runs. The device afterwards.
+    virtual Result<DeviceInfo> limit_device(std::string_view name, const NetLimitsChange& change) = 0;
 
     virtual Result<WorkerInfo> add_worker(const WorkerSpec& spec) = 0;
 

@@ -41,6 +41,14 @@ constexpr std::array<Unit, 11> size_units{{
     {"PiB", 1ULL << 50U},
 }};
 
+constexpr std::array<Unit, 5> rate_units{{
+    {"", 1},
+    {"bit", 1},
+    {"kbit", 1'000},
+    {"Mbit", 1'000'000},
+    {"Gbit", 1'000'000'000},
+}};
+
 constexpr bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -194,6 +202,28 @@ std::string format_size(std::uint64_t size_bytes) {
         return "0";
     }
     return format(size_bytes, size_units);
+}
+
+Result<std::uint64_t> parse_rate_bits(std::string_view text) {
+    constexpr std::string_view per_second = "/s";
+    std::string plain(text);
+    if (text.ends_with("bit/s")) {
+        plain.resize(plain.size() - per_second.size());
+    }
+    if (const std::size_t space = plain.find(' '); space != std::string::npos && space + 1 != plain.size()) {
+        plain.erase(space, 1);
+    }
+    if (const auto bits_per_s = parse(plain, rate_units)) {
+        return *bits_per_s;
+    }
+    return failure(ErrorKind::invalid_argument,
+                   fmt::format("\"{}\" is no rate; write bits per second, or a number and kbit, Mbit or Gbit, like "
+                               "\"100Mbit\" or \"2.5 Gbit\"",
+                               text));
+}
+
+std::string format_rate(std::uint64_t bits_per_s) {
+    return bits_per_s == 0 ? "0" : format(bits_per_s, rate_units);
 }
 
 Result<std::uint32_t> parse_permissions(std::string_view text) {

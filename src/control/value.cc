@@ -172,6 +172,24 @@ std::optional<std::uint64_t> TableReader::size(std::string_view key, std::uint64
     return in_range(key, *parsed, lowest_bytes, highest_bytes, format_size);
 }
 
+std::optional<std::uint64_t> TableReader::rate(std::string_view key, std::uint64_t lowest_bits,
+                                               std::uint64_t highest_bits) {
+    const Value* value = find(key);
+    if (value != nullptr && std::holds_alternative<std::uint64_t>(value->data)) {
+        return in_range(key, std::get<std::uint64_t>(value->data), lowest_bits, highest_bits, format_rate);
+    }
+    const std::string* content = value != nullptr ? std::get_if<std::string>(&value->data) : nullptr;
+    if (expect(key, "a rate: bits per second, or a string like \"100Mbit\"", content != nullptr, value) == nullptr) {
+        return std::nullopt;
+    }
+    auto parsed = parse_rate_bits(*content);
+    if (!parsed) {
+        report(key, fmt::format("{}: {}", key, parsed.error().message));
+        return std::nullopt;
+    }
+    return in_range(key, *parsed, lowest_bits, highest_bits, format_rate);
+}
+
 std::optional<std::uint32_t> TableReader::permissions(std::string_view key) {
     const std::optional<std::string> content = text(key);
     if (!content) {

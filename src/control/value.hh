@@ -81,6 +81,9 @@ public:
     /// A string like "64MiB" or an integer of bytes.
     std::optional<std::uint64_t> size(std::string_view key, std::uint64_t lowest_bytes, std::uint64_t highest_bytes);
 
+    /// A string like "100Mbit" or an integer of bits per second.
+    std::optional<std::uint64_t> rate(std::string_view key, std::uint64_t lowest_bits, std::uint64_t highest_bits);
+
     /// A string of octal digits: "0660".
     std::optional<std::uint32_t> permissions(std::string_view key);
 

@@ -61,6 +61,11 @@ ControlReply resize_device(Service& service, const Names& names, std::string_vie
     return request ? reply(service.resize_device(names[0], *request)) : error_reply(request.error());
 }
 
+ControlReply limit_device(Service& service, const Names& names, std::string_view body) {
+    const auto change = control::parse_net_limits_change(body);
+    return change ? reply(service.limit_device(names[0], *change)) : error_reply(change.error());
+}
+
 /// The queue of a path's second name.
 Result<std::uint16_t> queue_of(const Names& names) {
     std::uint16_t queue = 0;
@@ -193,6 +198,7 @@ constexpr std::array routes{
     Route{"GET", "/v1/devices/*", show_device},
     Route{"DELETE", "/v1/devices/*", remove_device},
     Route{"POST", "/v1/devices/*/resize", resize_device},
+    Route{"PATCH", "/v1/devices/*/limits", limit_device},
     Route{"GET", "/v1/devices/*/why", explain_device},
     Route{"GET", "/v1/devices/*/queues/*/why", explain_queue},
     Route{"POST", "/v1/devices/*/move", move_device},

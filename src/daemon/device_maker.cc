@@ -87,6 +87,7 @@ Result<MadeDevice> make_net(const control::DeviceSpec& spec, const SwitchFinder&
     options.mtu = spec.net.mtu;
     options.speed_mbit = spec.net.speed_mbit;
     options.offloads = spec.net.offloads;
+    options.limits = to_limits(spec.net.limits);
     SIDECORE_TRY_ASSIGN(auto net, device::NetDevice::create(std::move(network), std::move(options)));
     MadeDevice made;
     made.net = net.get();
@@ -95,6 +96,15 @@ Result<MadeDevice> make_net(const control::DeviceSpec& spec, const SwitchFinder&
 }
 
 }  // namespace
+
+device::NetLimits to_limits(const control::NetLimits& limits) {
+    return {.transmit = {.bits_per_s = limits.transmit_rate_bits,
+                         .packets_per_s = limits.transmit_packets,
+                         .burst_ns = limits.burst_ns},
+            .receive = {.bits_per_s = limits.receive_rate_bits,
+                        .packets_per_s = limits.receive_packets,
+                        .burst_ns = limits.burst_ns}};
+}
 
 std::string serial_of(const control::DeviceSpec& spec) {
     return spec.serial.empty() ? spec.name.substr(0, control::DeviceSpec::max_serial_bytes) : spec.serial;

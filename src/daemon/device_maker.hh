@@ -34,6 +34,9 @@ Result<MadeDevice> make_device(const control::DeviceSpec& spec, const SwitchFind
 Result<std::unique_ptr<network::NetworkBackend>> open_network(const control::NetworkSpec& spec, std::uint16_t pairs,
                                                               std::uint16_t mtu);
 
+/// The limits of both ways.
+device::NetLimits to_limits(const control::NetLimits& limits);
+
 /// A disk's serial as the driver sees it.
 std::string serial_of(const control::DeviceSpec& spec);
 

@@ -337,6 +337,13 @@ Result<control::DeviceInfo> Manager::resize_device(std::string_view name, const 
     return device->info();
 }
 
+Result<control::DeviceInfo> Manager::limit_device(std::string_view name, const control::NetLimitsChange& change) {
+    const std::lock_guard lock(mutex_);
+    SIDECORE_TRY_ASSIGN(ServedDevice * device, find_device(name));
+    SIDECORE_TRY(device->change_limits(change));
+    return device->info();
+}
+
 Result<control::DeviceInfo> Manager::move(const control::QueueTarget& target, const control::MoveRequest& request) {
     const std::lock_guard lock(mutex_);
     SIDECORE_TRY_ASSIGN(ServedDevice * device, find_device(target.device));

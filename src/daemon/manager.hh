@@ -62,6 +62,7 @@ public:
     Result<control::SwitchInfo> add_switch(const control::SwitchSpec& spec) override;
     Result<void> remove_switch(std::string_view name) override;
     Result<control::SwitchInfo> move_switch(std::string_view name, const control::MoveRequest& request) override;
+    Result<control::DeviceInfo> limit_device(std::string_view name, const control::NetLimitsChange& change) override;
     Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override;
 
     /// timed_out if a front-end is changing one of its queues and that takes long; then some queues have moved, and the worker

@@ -149,6 +149,7 @@ control::DeviceInfo ServedDevice::info() const {
     }
     if (net_ != nullptr) {
         info.net = to_info(*net_);
+        info.net->limits = spec_.net.limits;
     }
     info.features = from.features;
     info.settings = settings();
@@ -250,6 +251,17 @@ Result<void> ServedDevice::resize(std::uint64_t size_bytes) {
     }
     spdlog::info("{}: now {} bytes", spec_.name, disk_->capacity_bytes());
     endpoint_->announce_config_change();
+    return {};
+}
+
+Result<void> ServedDevice::change_limits(const control::NetLimitsChange& change) {
+    if (net_ == nullptr) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("{}: a {} device has no rate limits", spec_.name, spec_.type));
+    }
+    spec_.net.limits = change.applied_to(spec_.net.limits);
+    net_->set_limits(to_limits(spec_.net.limits));
+    spdlog::info("{}: limits are now {}", spec_.name, control::to_text(control::to_json(spec_.net.limits)));
     return {};
 }
 

@@ -97,6 +97,9 @@ public:
     /// 0: takes over the length that the file has now. The driver is told. invalid_argument if it is no disk.
     Result<void> resize(std::uint64_t size_bytes);
 
+    /// Holds for running queues when it returns. invalid_argument if it is no network device.
+    Result<void> change_limits(const control::NetLimitsChange& change);
+
 private:
     ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::Settings above);
 

@@ -13,7 +13,9 @@ namespace sidecore::device {
     X(dropped_too_short) /* no room for an Ethernet header */                 \
     X(dropped_too_long)  /* longer than any packet can be */                  \
     X(dropped_bad_info)  /* the virtio header cannot be true of the packet */ \
-    X(dropped_no_room)   /* the guest's buffers can never hold it */
+    X(dropped_no_room)   /* the guest's buffers can never hold it */          \
+    X(throttled)         /* times that a rate limit held the queue up */      \
+    X(throttled_ns)      /* how long it did, all in all */
 
 // NOLINTBEGIN(bugprone-macro-parentheses): they declare what they are given
 #define SIDECORE_DECLARE_NET_COUNTER(name) NetCounter name;

@@ -106,7 +106,10 @@ NetDevice::NetDevice(std::unique_ptr<network::NetworkBackend> backend, Options o
       features_(net::feature_version_1 | net::feature_status),
       mtu_(options_.mtu),
       mac_(options_.mac),
-      counters_(std::make_unique<PairCounters[]>(options_.pairs)) {
+      counters_(std::make_unique<PairCounters[]>(options_.pairs)),
+      transmit_limiter_(options_.clock),
+      receive_limiter_(options_.clock) {
+    set_limits(options_.limits);
     features_ |= if_so(options_.event_index, net::feature_event_index) |
                  if_so(options_.indirect, net::feature_indirect) | if_so(options_.mergeable, net::feature_mrg_rxbuf) |
                  if_so(mac_.has_value(), net::feature_mac) | if_so(options_.mtu != 0, net::feature_mtu) |
@@ -162,16 +165,18 @@ Result<std::unique_ptr<DeviceQueue>> NetDevice::create_queue(std::uint16_t index
     const std::size_t header_bytes = long_header ? sizeof(net::Header) : net::Header::short_bytes;
     const std::lock_guard lock(mutex_);
     if (index % 2 == 0) {
+        SIDECORE_TRY_ASSIGN(auto throttle, Throttle::create(receive_limiter_, counters_[pair].received));
         SIDECORE_TRY_ASSIGN(auto receiver, backend_->open_receiver(pair));
         return std::make_unique<NetReceiveQueue>(
             fmt::format("{} receive queue {}", options_.name, pair), std::move(ring), std::move(notifiers),
             NetReceiveQueue::Options{.header_bytes = header_bytes, .mergeable = mergeable}, std::move(receiver),
-            counters_[pair].received);
+            std::move(throttle), counters_[pair].received);
     }
+    SIDECORE_TRY_ASSIGN(auto throttle, Throttle::create(transmit_limiter_, counters_[pair].transmitted));
     SIDECORE_TRY_ASSIGN(auto sender, backend_->open_sender(pair));
     return std::make_unique<NetTransmitQueue>(fmt::format("{} transmit queue {}", options_.name, pair), std::move(ring),
                                               std::move(notifiers), header_bytes, std::move(sender),
-                                              counters_[pair].transmitted);
+                                              std::move(throttle), counters_[pair].transmitted);
 }
 
 /// Where the driver has no control queue to say how many pairs it uses, those are used whose receive queues the front-end has enabled.
@@ -281,6 +286,11 @@ Result<void> NetDevice::set_mtu(std::uint16_t mtu) {
     }
     mtu_ = mtu;
     return {};
+}
+
+void NetDevice::set_limits(const NetLimits& limits) {
+    transmit_limiter_.set(limits.transmit);
+    receive_limiter_.set(limits.receive);
 }
 
 NetCounts NetDevice::transmitted() const noexcept {

@@ -14,6 +14,7 @@
 #include "device/net_control_queue.hh"
 #include "device/net_counters.hh"
 #include "device/net_layout.hh"
+#include "device/rate_limiter.hh"
 #include "network/network_backend.hh"
 
 namespace sidecore::device {
@@ -34,6 +35,14 @@ struct NetFilter {
     std::uint32_t vlans = 0;
 };
 
+/// Of all queues of a device together.
+struct NetLimits {
+    RateLimits transmit{};  ///< from the guest
+    RateLimits receive{};   ///< to the guest
+
+    friend bool operator==(const NetLimits&, const NetLimits&) = default;
+};
+
 /// A virtio network device (VIRTIO 1.3, 5.1) over a network back-end.
 ///
 /// Thread: as Device; carry_out() on a worker's. What both change is guarded by a mutex that is held for a few system calls at most.
@@ -50,6 +59,8 @@ public:
         bool offloads = true;                          ///< offer what the back-end can do
         bool event_index = true;                       ///< offer VIRTIO_F_EVENT_IDX
         bool indirect = true;                          ///< offer VIRTIO_F_INDIRECT_DESC
+        NetLimits limits = {};                         ///< at first
+        RateLimiter::Clock clock = &monotonic_ns;      ///< that limits go by
     };
 
     static constexpr std::uint16_t max_pairs_possible = 16;
@@ -82,6 +93,10 @@ public:
     std::uint16_t mtu() const noexcept { return mtu_; }
     NetFilter filter() const;
     const network::NetworkBackend& backend() const noexcept { return *backend_; }
+
+    /// Holds for running queues at once.
+    void set_limits(const NetLimits& limits);
+    NetLimits limits() const { return {transmit_limiter_.limits(), receive_limiter_.limits()}; }
 
     /// Of all queues of one way, since the device was made.
     NetCounts transmitted() const noexcept;
@@ -121,6 +136,8 @@ private:
         NetCounters transmitted;
     };
     std::unique_ptr<PairCounters[]> counters_;  // by pair
+    RateLimiter transmit_limiter_;
+    RateLimiter receive_limiter_;
 };
 
 }  // namespace sidecore::device

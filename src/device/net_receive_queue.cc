@@ -27,10 +27,12 @@ constexpr std::uint32_t least_room = 2048;
 }  // namespace
 
 NetReceiveQueue::NetReceiveQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, Options options,
-                                 std::unique_ptr<network::PacketReceiver> receiver, NetCounters& counters)
+                                 std::unique_ptr<network::PacketReceiver> receiver, std::unique_ptr<Throttle> throttle,
+                                 NetCounters& counters)
     : DeviceQueue(std::move(name), std::move(ring), std::move(notifiers)),
       options_(options),
       receiver_(std::move(receiver)),
+      throttle_(std::move(throttle)),
       counters_(counters),
       segments_(std::make_unique_for_overwrite<iovec[]>(segments_possible)),
       room_(std::make_unique_for_overwrite<iovec[]>(segments_possible + 1)),
@@ -41,13 +43,13 @@ bool NetReceiveQueue::has_work() noexcept {
     if (waiting_bytes_ != 0) {
         return ring_.pending() > waiting_for_more_;
     }
-    return ring_.has_available() && receiver_->has_packet();
+    return throttle_->closed() || (ring_.has_available() && receiver_->has_packet());
 }
 
 engine::Turn NetReceiveQueue::serve(std::uint32_t budget) noexcept {
     engine::Turn turn;
     const std::uint64_t start = cycles();
-    bool more = true;
+    bool more = !throttle_->closed() || throttle_->reopen();
     while (more && turn.requests < budget) {
         more = waiting_bytes_ != 0 ? place_waiting(turn) : receive_one(turn);
     }
@@ -61,16 +63,24 @@ engine::Turn NetReceiveQueue::serve(std::uint32_t budget) noexcept {
     if (ring_.broken()) {
         report_broken();
         turn.end = engine::TurnEnd::broken;
+    } else if (throttle_->closed()) {
+        turn.end = engine::TurnEnd::waiting;
     } else if (more) {
         turn.end = engine::TurnEnd::budget;
     }
     return turn;
 }
 
-/// False: no packet, no buffer, or not enough of them.
+/// False: no packet, no buffer, not enough of them, or no packet may be taken yet.
 bool NetReceiveQueue::receive_one(engine::Turn& turn) noexcept {
     gather(usual_bytes_);
     if (buffers_begin_ == buffers_end_) {
+        return false;
+    }
+    if (!throttle_->ready()) {
+        if (receiver_->has_packet()) {
+            throttle_->close();
+        }
         return false;
     }
     PacketInfo info;
@@ -80,6 +90,7 @@ bool NetReceiveQueue::receive_one(engine::Turn& turn) noexcept {
     if (bytes == 0) {
         return false;
     }
+    throttle_->charge(info, bytes);
     // As much as the last large ones, and less by and by.
     usual_bytes_ = bytes > usual_bytes_ ? bytes : std::max(usual_bytes_ - (usual_bytes_ - bytes) / 64, least_room);
     const std::uint64_t placed = room();
@@ -238,6 +249,9 @@ bool NetReceiveQueue::arm() noexcept {
     if (waiting_bytes_ != 0) {
         return ring_.arm_beyond(waiting_for_more_);
     }
+    if (throttle_->closed()) {
+        return throttle_->arm();
+    }
     if (!ring_.has_available() && ring_.arm()) {
         return true;
     }
@@ -252,11 +266,11 @@ void NetReceiveQueue::disarm() noexcept {
 // ---- another queue's turn on the same worker ----
 
 bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
-    if (waiting_bytes_ != 0 || ring_.broken()) {
+    if (waiting_bytes_ != 0 || throttle_->closed() || ring_.broken()) {
         return false;
     }
     gather(packet.bytes);
-    if (room() < packet.bytes) {
+    if (room() < packet.bytes || !throttle_->admit_now(packet)) {
         put_back();
         if (ring_.broken()) {
             report_broken();

@@ -10,6 +10,7 @@
 
 #include "device/device_queue.hh"
 #include "device/net_counters.hh"
+#include "device/throttle.hh"
 #include "network/network_backend.hh"
 
 namespace sidecore::device {
@@ -25,6 +26,7 @@ namespace sidecore::device {
 ///  1. Between calls no chain is popped: those that a packet did not need are put back.
 ///  2. A packet is written to as many buffers as it needs, or to none: `waiting_` keeps one for which the driver has yet to add buffers.
 ///  3. Nothing overtakes a waiting packet.
+///  4. While the rate limit holds the queue up, packets wait in the back-end. One that is taken is charged for, at whatever cost.
 class NetReceiveQueue final : public DeviceQueue, private network::PacketSink {
 public:
     struct Options {
@@ -32,9 +34,10 @@ public:
         bool mergeable = false;         ///< VIRTIO_NET_F_MRG_RXBUF negotiated: packets span buffers
     };
 
-    /// `counters` outlive the queue.
+    /// `counters` and the throttle's limiter outlive the queue.
     NetReceiveQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, Options options,
-                    std::unique_ptr<network::PacketReceiver> receiver, NetCounters& counters);
+                    std::unique_ptr<network::PacketReceiver> receiver, std::unique_ptr<Throttle> throttle,
+                    NetCounters& counters);
 
     bool has_work() noexcept override;
     std::uint32_t pending() const noexcept override { return 0; }  // only the network could tell
@@ -45,6 +48,7 @@ public:
     engine::Reaped reap() noexcept override { return {}; }
     std::uint32_t in_flight() const noexcept override { return 0; }
     int second_kick_fd() const noexcept override { return receiver_->packet_fd(); }
+    int timer_fd() const noexcept override { return throttle_->fd(); }
     int completion_fd() const noexcept override { return -1; }
     void entered() noexcept override { receiver_->set_sink(this); }
     void left() noexcept override { receiver_->set_sink(nullptr); }
@@ -82,6 +86,7 @@ private:
 
     const Options options_;
     const std::unique_ptr<network::PacketReceiver> receiver_;
+    const std::unique_ptr<Throttle> throttle_;
     NetCounters& counters_;
 
     // Popped and not handed over, in order.

@@ -35,15 +35,20 @@ network::PacketInfo to_info(const net::Header& header) noexcept {
 
 NetTransmitQueue::NetTransmitQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers,
                                    std::size_t header_bytes, std::unique_ptr<network::PacketSender> sender,
-                                   NetCounters& counters)
+                                   std::unique_ptr<Throttle> throttle, NetCounters& counters)
     : DeviceQueue(std::move(name), std::move(ring), std::move(notifiers)),
       header_bytes_(header_bytes),
       sender_(std::move(sender)),
+      throttle_(std::move(throttle)),
       counters_(counters),
       segments_(std::make_unique_for_overwrite<iovec[]>(batch_segments)) {}
 
 engine::Turn NetTransmitQueue::serve(std::uint32_t budget) noexcept {
     engine::Turn turn;
+    if (throttle_->closed() && !throttle_->reopen()) {
+        turn.end = engine::TurnEnd::waiting;
+        return turn;
+    }
     if (full_ && !sender_->can_send()) {
         return turn;
     }
@@ -60,6 +65,8 @@ engine::Turn NetTransmitQueue::serve(std::uint32_t budget) noexcept {
     if (ring_.broken()) {
         report_broken();
         turn.end = engine::TurnEnd::broken;
+    } else if (throttle_->closed()) {
+        turn.end = engine::TurnEnd::waiting;
     } else if (!full_ && ring_.available() != 0) {
         turn.end = engine::TurnEnd::budget;
     }
@@ -90,8 +97,13 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
         taken[popped++] = {chain.head, packet.bytes, drop};
         good += drop == nullptr ? 1 : 0;
     }
-    const std::size_t sent = good == 0 ? 0 : sender_->send({packets_.data(), good});
-    full_ = sent != good;
+    const std::span<const Packet> packets(packets_.data(), good);
+    const std::size_t admitted = good == 0 ? 0 : throttle_->admit(packets);
+    const std::size_t sent = admitted == 0 ? 0 : sender_->send(packets.first(admitted));
+    full_ = sent != admitted;
+    if (full_) {
+        throttle_->give_back(packets.subspan(sent, admitted - sent));
+    }
     std::size_t done = 0;
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; done < popped; ++done) {
@@ -99,7 +111,7 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
         if (one.drop != nullptr) {
             one.drop->add(1);
         } else if (i++ == sent) {
-            break;  // the first that the back-end had no room for
+            break;  // the first that may not go yet, or that the back-end had no room for
         } else {
             bytes += one.bytes;
         }
@@ -110,7 +122,7 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
     counters_.bytes.add(bytes);
     turn.bytes += bytes;
     turn.requests += static_cast<std::uint32_t>(done);
-    return !full_ && popped != 0;
+    return sent == good && popped != 0;
 }
 
 /// Takes the header off the chain and checks what it says. Returns where to count the packet if it is to be dropped.
@@ -133,6 +145,9 @@ NetCounter* NetTransmitQueue::read_packet(const virtqueue::DescriptorChain& chai
 }
 
 bool NetTransmitQueue::arm() noexcept {
+    if (throttle_->closed()) {
+        return throttle_->arm();
+    }
     if (full_) {
         if (sender_->arm()) {
             return true;

@@ -48,6 +48,7 @@ struct Worker::Seat {
     NotifierKind kick_kind = NotifierKind::eventfd;
     int watched_kick = -1;
     int watched_second_kick = -1;
+    int watched_timer = -1;
     int watched_completion = -1;
 
     std::uint32_t idle_sleeps = 0;  // of the worker since the queue had work, up to relist_patience

@@ -9,10 +9,11 @@ namespace sidecore::engine {
 
 /// How a turn came to its end.
 enum class TurnEnd : std::uint8_t {
-    empty,   ///< all the work there was has been taken
-    budget,  ///< the budget is used up; there may be more
-    held,    ///< the queue cannot take more now (see hold()); resume() is owed
-    broken,  ///< the queue is beyond use; it gets no more turns
+    empty,    ///< all the work there was has been taken
+    budget,   ///< the budget is used up; there may be more
+    held,     ///< the queue cannot take more now (see hold()); resume() is owed
+    waiting,  ///< there is work, but its time has not come: looking for it is of no use, timer_fd() will tell
+    broken,   ///< the queue is beyond use; it gets no more turns
 };
 
 /// What serve() did.
@@ -84,6 +85,10 @@ public:
     /// Likewise for a queue whose work is up to two parties: what the second of them makes readable when there may be work. The worker
     /// does not read it; it looks at what happens to it (edge-triggered). -1: there is none.
     virtual int second_kick_fd() const noexcept { return -1; }
+
+    /// What becomes readable after a turn that ended with TurnEnd::waiting and an arm() that returned true, when it makes sense to have another
+    /// turn. Watched like second_kick_fd(). -1: no turn ends so.
+    virtual int timer_fd() const noexcept { return -1; }
 
     /// The calls that follow come from the thread that makes this one; and the last one before another thread's, or none's. Both are
     /// made by the worker as it gets the queue and gives it up.

@@ -238,6 +238,10 @@ Result<void> Worker::watch(Seat& seat) {
         SIDECORE_TRY(add(kick, EPOLLIN | EPOLLET, 0, "second kick"));
         seat.watched_second_kick = kick;
     }
+    if (const int timer = seat.queue->timer_fd(); timer >= 0) {
+        SIDECORE_TRY(add(timer, EPOLLIN | EPOLLET, 0, "timer"));
+        seat.watched_timer = timer;
+    }
     if (const int completion = seat.queue->completion_fd(); completion >= 0) {
         SIDECORE_TRY(add(completion, EPOLLIN, Seat::completion_bit, "completion"));
         seat.watched_completion = completion;
@@ -246,7 +250,8 @@ Result<void> Worker::watch(Seat& seat) {
 }
 
 void Worker::unwatch(Seat& seat) {
-    for (int* const fd : {&seat.watched_kick, &seat.watched_second_kick, &seat.watched_completion}) {
+    for (int* const fd :
+         {&seat.watched_kick, &seat.watched_second_kick, &seat.watched_timer, &seat.watched_completion}) {
         if (*fd >= 0) {
             ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, *fd, nullptr);
             *fd = -1;

@@ -207,6 +207,9 @@ bool Worker::end_turn(Seat& seat, const Turn& turn) {
             counters.holds.add(1);
             unlist(seat);
             return false;
+        case TurnEnd::waiting:
+            // Even a polled queue leaves the list: no look at it could find anything before it is told.
+            return !seat.unwatchable && arm(seat);
         case TurnEnd::budget:
             statistics_.pending_works.add(1);
             return true;

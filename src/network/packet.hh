@@ -48,6 +48,16 @@ struct Packet {
     std::uint32_t bytes = 0;      ///< of all pieces: min_packet_bytes to max_packet_bytes
 };
 
+/// What a packet is on a wire: frames, and their bytes from the Ethernet header on, without padding and checksum.
+struct WireLoad {
+    std::uint64_t bytes = 0;
+    std::uint64_t packets = 1;
+};
+
+/// Of a packet of `bytes` whose info check() has nothing against. One that is not cut into segments yet counts as all of them, each with the
+/// headers. Those are not looked at: they are as long as hdr_len says, but not shorter than they can be and not longer than they ever are.
+WireLoad wire_load(const PacketInfo& info, std::uint32_t bytes) noexcept;
+
 /// Work on packets that may be left to whoever gets them.
 struct Offloads {
     bool checksum = false;  ///< takes packets that need a checksum; all below need this

@@ -175,6 +175,17 @@ TEST_F(SidecoreCommand, ResizesAndRemoves) {
     EXPECT_EQ(log[1], "resize disk0 0");
 }
 
+TEST_F(SidecoreCommand, ChangesLimits) {
+    EXPECT_THAT(run({"limit", "disk0", "--transmit-rate", "1Gbit", "--receive-packets", "none"}).out,
+                StartsWith("name        disk0\n"));
+    EXPECT_EQ(run({"limit", "disk0", "--burst", "5ms", "--json"}).status, 0);
+    EXPECT_THAT(service_.log(), ElementsAre(R"(limit disk0 {"transmit_rate":"1Gbit","receive_packets":null})",
+                                            R"(limit disk0 {"burst":"5ms"})"));
+    expect_usage_error({"limit", "disk0"}, "which limit?");
+    expect_usage_error({"limit", "disk0", "--receive-packets", "many"}, "is no number of packets");
+    EXPECT_THAT(run({"limit", "disk0", "--receive-rate", "many"}).err, HasSubstr("is no rate"));
+}
+
 TEST_F(SidecoreCommand, ShowsStatistics) {
     EXPECT_THAT(run({"stats"}).out, StartsWith("DEVICE  QUEUE  MODE "));
     EXPECT_THAT(run({"stats", "disk0"}).out, StartsWith("DEVICE  QUEUE  MODE "));

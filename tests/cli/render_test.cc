@@ -73,6 +73,29 @@ TEST(Render, ShowsADevice) {
                                "    2     0  io0     -             -  not started      1010\n"));
 }
 
+TEST(Render, ShowsLimitsAndWhatTheyHeldBack) {
+    control::DeviceInfo device = FakeService::make_device("net0", 1);
+    device.type = "net";
+    device.disk.reset();
+    device.net = control::NetInfo{.mac = "52:54:00:12:34:56",
+                                  .network_kind = "null",
+                                  .network_description = "null",
+                                  .limits = {.transmit_rate_bits = 1'500'000'000,
+                                             .receive_rate_bits = 2'000'000'000,
+                                             .transmit_packets = 50'000,
+                                             .burst_ns = 5'000'000},
+                                  .transmitted = {{"packets", 12}, {"throttled", 1}, {"throttled_ns", 3'200'000}},
+                                  .received = {{"packets", 1}, {"throttled", 0}, {"throttled_ns", 0}}};
+    const std::string text = render_device(device);
+    EXPECT_THAT(text, HasSubstr("\nlimits      sends 1500Mbit/s, 50000 packets/s; receives 2Gbit/s; burst 5ms\n"
+                                "sent        12 packets, 0, held back 1 time for 3.2 ms\n"
+                                "received    1 packet, 0\n"));
+    device.net->limits = {.receive_packets = 7};
+    EXPECT_THAT(render_device(device), HasSubstr("\nlimits      receives 7 packets/s\n"));
+    device.net->limits = {};
+    EXPECT_THAT(render_device(device), Not(HasSubstr("limits")));
+}
+
 TEST(Render, NamesTheStateOfAQueue) {
     control::DeviceInfo device = FakeService::make_device("disk0", 1);
     control::QueueInfo& queue = device.queues[0];

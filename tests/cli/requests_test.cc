@@ -91,6 +91,25 @@ TEST(SettingsFromWords, RefuseWhatIsNoSetting) {
     EXPECT_EQ(settings_of({"poll_start_rate="}), "poll_start_rate: \"\" is no number");
 }
 
+TEST(LimitsFromArguments, WhatTheyMakeIsWhatTheDaemonReads) {
+    const auto body = limits_from_arguments({.transmit_rate = "1 Gbit",
+                                             .receive_rate = "none",
+                                             .transmit_packets = "50000",
+                                             .receive_packets = "0",
+                                             .burst = "5ms"});
+    ASSERT_TRUE(body) << body.error().message;
+    const auto change = control::parse_net_limits_change(control::to_text(*body));
+    ASSERT_TRUE(change) << change.error().message;
+    EXPECT_EQ(*change, (control::NetLimitsChange{1'000'000'000, 0, 50'000, 0, 5'000'000}));
+    EXPECT_EQ(control::to_text(limits_from_arguments({.receive_rate = "0"}).value()), R"({"receive_rate":null})");
+}
+
+TEST(LimitsFromArguments, RefuseNothingAndWhatIsNoNumber) {
+    EXPECT_THAT(limits_from_arguments({}).error().message, HasSubstr("which limit?"));
+    EXPECT_EQ(limits_from_arguments({.transmit_packets = "1k"}).error().message,
+              "transmit_packets: \"1k\" is no number of packets; write one, or none");
+}
+
 TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     AddArguments arguments;
     arguments.name = "disk0";

@@ -76,6 +76,23 @@ TEST(Info, DevicesRoundTrip) {
     EXPECT_EQ(to_json(device)["features"], "0xffffffffffffffff");
 }
 
+TEST(Info, NetworkDevicesRoundTrip) {
+    DeviceInfo device = example_device();
+    device.type = "net";
+    device.disk.reset();
+    device.net = NetInfo{.mac = "52:54:00:12:34:56",
+                         .mtu = 9000,
+                         .pairs = 4,
+                         .pairs_in_use = 2,
+                         .network_kind = "tap",
+                         .network_description = "tap vm1-net0",
+                         .limits = {.transmit_rate_bits = 1'500'000'000, .receive_packets = 7, .burst_ns = 5'000'000},
+                         .transmitted = {{"packets", 1}, {"throttled", 2}},
+                         .received = {{"packets", max_value}}};
+    EXPECT_EQ(parse_device_info(to_text(to_json(device))).value(), device);
+    EXPECT_EQ(to_json(device)["limits"].dump(), R"({"transmit_rate":"1500Mbit","receive_packets":7,"burst":"5ms"})");
+}
+
 TEST(Info, WorkersRoundTrip) {
     std::vector<WorkerInfo> workers{example_worker(), example_worker()};
     workers[1].cpu.reset();

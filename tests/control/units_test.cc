@@ -79,6 +79,34 @@ TEST(Units, SizesThatAreNoneAreRefused) {
     }
 }
 
+TEST(Units, RatesAreReadExactly) {
+    const std::vector<std::pair<std::string_view, std::uint64_t>> cases{
+        {"0", 0},
+        {"9600", 9600},
+        {"9600bit", 9600},
+        {"64kbit", 64'000},
+        {"100 Mbit/s", 100'000'000},
+        {"1 Gbit", 1'000'000'000},
+        {"2.5Gbit/s", 2'500'000'000},
+        {"0.001kbit", 1},
+    };
+    for (const auto& [text, expected] : cases) {
+        const auto parsed = parse_rate_bits(text);
+        ASSERT_TRUE(parsed) << text << ": " << parsed.error().message;
+        EXPECT_EQ(*parsed, expected) << text;
+    }
+}
+
+TEST(Units, RatesThatAreNoneAreRefused) {
+    for (const std::string_view text : {"", "Gbit", "1G", "1GB", "1 GB/s", "1gbit", "1Kbit", "1  Gbit", "1 ", "-1",
+                                        "1/s", "0.5", "1.0001kbit/", "99999999999999Gbit", "1Gib"}) {
+        EXPECT_FALSE(parse_rate_bits(text)) << text;
+    }
+    EXPECT_EQ(format_rate(0), "0");
+    EXPECT_EQ(format_rate(1), "1bit");
+    EXPECT_EQ(format_rate(2'500'000'000), "2500Mbit");
+}
+
 TEST(Units, PermissionsAreOctal) {
     EXPECT_EQ(parse_permissions("0660").value(), 0660U);
     EXPECT_EQ(parse_permissions("0").value(), 0U);
@@ -97,6 +125,7 @@ TEST(Units, WhatIsFormattedReadsBackTheSame) {
           std::uint64_t{1} << 40U, (std::uint64_t{1} << 40U) + 512, max_value}) {
         EXPECT_EQ(parse_duration_ns(format_duration(value)).value(), value) << format_duration(value);
         EXPECT_EQ(parse_size_bytes(format_size(value)).value(), value) << format_size(value);
+        EXPECT_EQ(parse_rate_bits(format_rate(value)).value(), value) << format_rate(value);
     }
     EXPECT_EQ(format_duration(3'000'000'000), "3s");
     EXPECT_EQ(format_duration(1'500'000), "1500us");

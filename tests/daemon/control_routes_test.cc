@@ -67,6 +67,13 @@ TEST_F(ControlRoutes, CarryOutChanges) {
                     "remove disk1"));
 }
 
+TEST_F(ControlRoutes, ChangeLimits) {
+    EXPECT_EQ(ask("PATCH", "/v1/devices/disk0/limits", R"({"transmit_rate": "1 Gbit", "burst": null})").status, 200U);
+    EXPECT_EQ(ask("PATCH", "/v1/devices/none/limits", R"({"receive_packets": 7})").status, 404U);
+    EXPECT_THAT(service_.log(), ElementsAre(R"(limit disk0 {"transmit_rate":"1Gbit","burst":null})",
+                                            R"(limit none {"receive_packets":7})"));
+}
+
 TEST_F(ControlRoutes, ExplainQueues) {
     EXPECT_EQ(control::parse_explanation(ask("GET", "/v1/devices/disk0/why").body).value().queues.size(), 2U);
     const auto one = control::parse_explanation(ask("GET", "/v1/devices/disk0/queues/1/why").body);
@@ -114,6 +121,7 @@ TEST_F(ControlRoutes, CheckRequestsBeforeTheServiceSeesThem) {
         {"POST", "/v1/devices/disk0/resize"},
         {"PATCH", "/v1/settings"},
         {"PATCH", "/v1/devices/disk0/settings"},
+        {"PATCH", "/v1/devices/disk0/limits"},
         {"PATCH", "/v1/devices/disk0/queues/0/settings"},
         {"PATCH", "/v1/workers/io0/settings"},
         {"POST", "/v1/workers"},

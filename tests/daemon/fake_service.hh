@@ -214,6 +214,11 @@ public:
         SIDECORE_TRY(outcome());
         return make_switch(std::string(name));
     }
+    Result<control::DeviceInfo> limit_device(std::string_view name, const control::NetLimitsChange& change) override {
+        note(fmt::format("limit {} {}", name, control::to_text(control::to_json(change))));
+        SIDECORE_TRY(outcome());
+        return find(name);
+    }
     Result<control::WorkerInfo> add_worker(const control::WorkerSpec& spec) override {
         note(fmt::format("add worker {} on {} with {} settings", spec.name, spec.cpu ? std::to_string(*spec.cpu) : "*",
                          spec.settings.size()));

@@ -402,6 +402,27 @@ TEST_F(ManagerTest, AFileThatHasGrownIsTakenOver) {
     test::expect_disk_works(driver.requests(), 3);
 }
 
+TEST_F(ManagerTest, ANetworkDeviceHasLimitsThatCanBeChanged) {
+    start();
+    control::DeviceSpec device = spec("net0");
+    device.type = "net";
+    device.queues = 3;
+    device.net.limits = {.transmit_rate_bits = 1'000'000, .burst_ns = 1'000'000};
+    const auto added = manager_->add_device(device);
+    ASSERT_TRUE(added) << added.error().message;
+    EXPECT_EQ(added->net->limits, device.net.limits);
+    EXPECT_EQ(control::counter(added->net->transmitted, "throttled"), 0U);
+
+    const auto changed = manager_->limit_device("net0", {.receive_packets = 1000, .burst_ns = 0});
+    ASSERT_TRUE(changed) << changed.error().message;
+    EXPECT_EQ(changed->net->limits, (control::NetLimits{.transmit_rate_bits = 1'000'000, .receive_packets = 1000}));
+    EXPECT_EQ(manager_->device("net0").value().net->limits, changed->net->limits);
+
+    add(spec("disk0"));
+    EXPECT_EQ(manager_->limit_device("disk0", {.burst_ns = 0}).error().kind, ErrorKind::invalid_argument);
+    EXPECT_EQ(manager_->limit_device("none", {.burst_ns = 0}).error().kind, ErrorKind::not_found);
+}
+
 TEST_F(ManagerTest, ConnectsToAFrontEndThatListens) {
     start();
     control::DeviceSpec device = spec("disk0");

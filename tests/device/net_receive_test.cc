@@ -18,7 +18,9 @@ constexpr std::size_t header_size = sizeof(net::Header);
 
 class NetReceive : public testing::Test {
 protected:
-    DrivenNet net{receive, {.name = "net0"}};
+    explicit NetReceive(bool mergeable = true) : net(receive, {.name = "net0", .mergeable = mergeable}) {}
+
+    DrivenNet net;
     std::vector<frontend::GuestBuffer> buffers;
 
     void offer_buffers(std::size_t count, std::uint32_t bytes) {
@@ -212,7 +214,7 @@ TEST_F(NetReceive, NothingOvertakesAWaitingPacket) {
 
 class NetReceivePlain : public NetReceive {
 protected:
-    NetReceivePlain() { net = DrivenNet(receive, {.name = "net0", .mergeable = false}); }
+    NetReceivePlain() : NetReceive(false) {}
 };
 
 TEST_F(NetReceivePlain, APacketGetsOneBufferAndIsDroppedIfThatIsTooSmall) {

@@ -82,5 +82,52 @@ TEST(PacketInfoTest, EcnBelongsToTcp) {
     EXPECT_EQ(check(info_of(PacketInfo::gso_ecn), 60000), InfoFault::unknown_gso);
 }
 
+TEST(WireLoadTest, AWholePacketIsItself) {
+    EXPECT_EQ(wire_load({}, 1514).bytes, 1514U);
+    EXPECT_EQ(wire_load({}, 1514).packets, 1U);
+    PacketInfo info;
+    info.flags = PacketInfo::flag_needs_checksum;
+    info.segment_bytes = 100;
+    EXPECT_EQ(wire_load(info, 60'000).packets, 1U) << "a segment's size without segments";
+}
+
+TEST(WireLoadTest, SegmentsEachHaveTheHeaders) {
+    PacketInfo info;
+    info.flags = PacketInfo::flag_needs_checksum;
+    info.gso_type = PacketInfo::gso_tcp4 | PacketInfo::gso_ecn;
+    info.header_bytes = 66;  // with TCP's time stamps
+    info.segment_bytes = 1448;
+    info.checksum_start = 34;
+    info.checksum_offset = 16;
+    const auto load = [&info](std::uint32_t bytes) { return wire_load(info, bytes); };
+    EXPECT_EQ(load(66 + 1448).packets, 1U);
+    EXPECT_EQ(load(66 + 1448).bytes, 66U + 1448);
+    EXPECT_EQ(load(66 + 1449).packets, 2U);
+    EXPECT_EQ(load(66 + 1449).bytes, 2 * 66U + 1449);
+    EXPECT_EQ(load(66 + 44 * 1448).packets, 44U);
+    EXPECT_EQ(load(66 + 44 * 1448).bytes, 44U * 1514);
+    EXPECT_EQ(load(40).packets, 1U) << "it ends in its headers";
+    EXPECT_EQ(load(40).bytes, 40U);
+
+    info.header_bytes = 0;  // does not say: as short as TCP's can be
+    EXPECT_EQ(load(54 + 2 * 1448).bytes, 2U * (54 + 1448));
+    info.gso_type = PacketInfo::gso_udp_l4;
+    EXPECT_EQ(load(42 + 2 * 1448).bytes, 2U * (42 + 1448));
+    info.gso_type = PacketInfo::gso_udp;  // UDP's header goes once
+    EXPECT_EQ(load(34 + 2 * 1448).bytes, 2U * (34 + 1448));
+}
+
+TEST(WireLoadTest, HeadersCannotBeMadeUpWithoutEnd) {
+    PacketInfo info;
+    info.flags = PacketInfo::flag_needs_checksum;
+    info.gso_type = PacketInfo::gso_tcp6;
+    info.header_bytes = 0xffff;
+    info.segment_bytes = 1;
+    info.checksum_start = 0xff00;
+    const WireLoad load = wire_load(info, max_packet_bytes);
+    EXPECT_EQ(load.packets, max_packet_bytes - 256);
+    EXPECT_EQ(load.bytes, std::uint64_t{257} * (max_packet_bytes - 256));
+}
+
 }  // namespace
 }  // namespace sidecore::network::test
