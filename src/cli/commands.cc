@@ -132,6 +132,12 @@ Result<void> Commands::pin_worker(const std::string& name, const control::PinReq
                  control::parse_worker_info, render_worker);
 }
 
+Result<void> Commands::announce(const std::string& name) {
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(name));
+    SIDECORE_TRY(client_.request("POST", path + "/announce"));
+    return {};
+}
+
 Result<void> Commands::switches() {
     return print(client_.request("GET", "/v1/switches"), control::parse_switch_list, render_switches);
 }

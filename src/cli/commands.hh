@@ -33,6 +33,7 @@ public:
     Result<void> add_worker(const control::Json& worker);
     Result<void> remove_worker(const std::string& name);
     Result<void> pin_worker(const std::string& name, const control::PinRequest& request);
+    Result<void> announce(const std::string& name);
     Result<void> switches();
     Result<void> show_switch(const std::string& name);
     Result<void> stations(const std::string& switch_name);

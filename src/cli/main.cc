@@ -303,6 +303,12 @@ void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
         };
     });
 
+    CLI::App* announce = app.add_subcommand("announce", "Make a network device's guest known to its network again");
+    announce->add_option("DEVICE", arguments.name, "Name of the device")->required();
+    announce->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.announce(arguments.name); };
+    });
+
     CLI::App* resize = app.add_subcommand("resize", "Resize a device; the guest is told");
     resize->add_option("DEVICE", arguments.name, "Name of the device")->required();
     resize->add_option("SIZE", arguments.size, "New size, like 20GiB; without one: the size that its file has now");

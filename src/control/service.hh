@@ -68,6 +68,10 @@ public:
 
     virtual Result<DeviceInfo> resize_device(std::string_view name, const ResizeRequest& request) = 0;
 
+    /// Makes a network device's guest known to its network again: the driver is asked to announce itself, where that is possible, and the network
+    /// is told of its MAC address, if that is known.
+    virtual Result<void> announce_device(std::string_view name) = 0;
+
     virtual std::vector<SwitchInfo> switches() = 0;
     virtual Result<SwitchInfo> switch_info(std::string_view name) = 0;
     virtual Result<std::vector<StationInfo>> stations(std::string_view switch_name) = 0;

@@ -127,6 +127,10 @@ ControlReply move_queue(Service& service, const Names& names, std::string_view b
     return queue ? move(service, {std::string(names[0]), *queue}, body) : error_reply(queue.error());
 }
 
+ControlReply announce_device(Service& service, const Names& names, std::string_view /*body*/) {
+    return done(service.announce_device(names[0]));
+}
+
 ControlReply list_switches(Service& service, const Names& /*names*/, std::string_view /*body*/) {
     return ok(control::to_json(service.switches()));
 }
@@ -199,6 +203,7 @@ constexpr std::array routes{
     Route{"DELETE", "/v1/devices/*", remove_device},
     Route{"POST", "/v1/devices/*/resize", resize_device},
     Route{"PATCH", "/v1/devices/*/limits", limit_device},
+    Route{"POST", "/v1/devices/*/announce", announce_device},
     Route{"GET", "/v1/devices/*/why", explain_device},
     Route{"GET", "/v1/devices/*/queues/*/why", explain_queue},
     Route{"POST", "/v1/devices/*/move", move_device},

@@ -337,6 +337,12 @@ Result<control::DeviceInfo> Manager::resize_device(std::string_view name, const 
     return device->info();
 }
 
+Result<void> Manager::announce_device(std::string_view name) {
+    const std::lock_guard lock(mutex_);
+    SIDECORE_TRY_ASSIGN(ServedDevice * device, find_device(name));
+    return device->announce();
+}
+
 Result<control::DeviceInfo> Manager::limit_device(std::string_view name, const control::NetLimitsChange& change) {
     const std::lock_guard lock(mutex_);
     SIDECORE_TRY_ASSIGN(ServedDevice * device, find_device(name));

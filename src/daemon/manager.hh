@@ -56,6 +56,7 @@ public:
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;
+    Result<void> announce_device(std::string_view name) override;
     std::vector<control::SwitchInfo> switches() override;
     Result<control::SwitchInfo> switch_info(std::string_view name) override;
     Result<std::vector<control::StationInfo>> stations(std::string_view switch_name) override;

@@ -265,4 +265,20 @@ Result<void> ServedDevice::change_limits(const control::NetLimitsChange& change)
     return {};
 }
 
+Result<void> ServedDevice::announce() {
+    if (net_ == nullptr) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("{}: a {} device has no network to be announced to", spec_.name, spec_.type));
+    }
+    const auto asked = net_->announce();
+    if (!asked) {
+        return tl::unexpected(Error(asked.error()).within(spec_.name));
+    }
+    spdlog::info("{}: announced{}", spec_.name, *asked ? ", and its driver is asked to" : "");
+    if (*asked) {
+        endpoint_->announce_config_change();
+    }
+    return {};
+}
+
 }  // namespace sidecore::daemon

@@ -100,6 +100,9 @@ public:
     /// Holds for running queues when it returns. invalid_argument if it is no network device.
     Result<void> change_limits(const control::NetLimitsChange& change);
 
+    /// See NetDevice::announce(). The driver is told. invalid_argument if it is no network device.
+    Result<void> announce();
+
 private:
     ServedDevice(control::DeviceSpec spec, std::vector<engine::Worker*> workers, control::Settings above);
 

@@ -120,7 +120,7 @@ NetDevice::NetDevice(std::unique_ptr<network::NetworkBackend> backend, Options o
     }
     if (options_.control) {
         features_ |= net::feature_ctrl_vq | net::feature_ctrl_rx | net::feature_ctrl_rx_extra | net::feature_ctrl_vlan |
-                     net::feature_ctrl_mac_addr |
+                     net::feature_ctrl_mac_addr | net::feature_guest_announce |
                      if_so((features_ & all_guest_features) != 0, net::feature_ctrl_guest_offloads);
     }
 }
@@ -151,6 +151,8 @@ Result<std::unique_ptr<DeviceQueue>> NetDevice::create_queue(std::uint16_t index
                                                              Notifiers notifiers) {
     const std::uint64_t accepted = accepted_;
     if ((accepted & net::feature_ctrl_vq) != 0 && index == control_index()) {
+        const std::lock_guard lock(mutex_);
+        has_control_queue_ = true;
         return std::make_unique<NetControlQueue>(fmt::format("{} control queue", options_.name), std::move(ring),
                                                  std::move(notifiers), static_cast<NetCommands&>(*this));
     }
@@ -224,8 +226,9 @@ net::Config NetDevice::config() const {
     {
         const std::lock_guard lock(mutex_);
         config.mac = mac_.value_or(MacAddress{});
+        config.status = announcing_ ? net::Config::status_announce : std::uint16_t{0};
     }
-    config.status = link_up_ ? net::Config::status_link_up : std::uint16_t{0};
+    config.status = config.status | (link_up_ ? net::Config::status_link_up : std::uint16_t{0});
     config.max_virtqueue_pairs = options_.pairs;
     config.mtu = mtu_.load();
     config.speed = options_.speed_mbit != 0 ? options_.speed_mbit : net::Config::speed_unknown;
@@ -263,6 +266,7 @@ void NetDevice::forget_driver() {
     mac_ = options_.mac;
     filter_ = {};
     vlans_.assign(vlan_count, false);
+    has_control_queue_ = announcing_ = false;
     for (const auto& done : {backend_->accept({}), use_pairs(1)}) {
         if (!done) {
             spdlog::error("{}: {}", options_.name, done.error().message);
@@ -278,6 +282,23 @@ void NetDevice::reset() {
 Result<void> NetDevice::announce_mac(std::span<const std::uint8_t, 6> mac) {
     const std::lock_guard lock(mutex_);
     return backend_->announce(mac);
+}
+
+Result<bool> NetDevice::announce() {
+    const std::lock_guard lock(mutex_);
+    // A front-end may keep the control queue to itself; then it sees to announcements, too.
+    const bool asks = has_control_queue_ && (accepted_ & net::feature_guest_announce) != 0;
+    if (!asks && !mac_) {
+        return failure(
+            ErrorKind::unsupported,
+            "its driver cannot be asked to announce itself now, and its MAC address is not known here; give it "
+            "\"mac\" in the configuration");
+    }
+    announcing_ = announcing_ || asks;
+    if (mac_) {
+        SIDECORE_TRY(backend_->announce(*mac_));
+    }
+    return asks;
 }
 
 Result<void> NetDevice::set_mtu(std::uint16_t mtu) {
@@ -327,7 +348,7 @@ bool NetDevice::carry_out(net::ControlClass kind, std::uint8_t command, std::spa
         case net::ControlClass::vlan:
             return set_vlan(static_cast<net::VlanCommand>(command), data);
         case net::ControlClass::announce:
-            return false;  // nothing has been asked of the driver
+            return command == net::announce_ack && data.empty() && std::exchange(announcing_, false);
         case net::ControlClass::mq:
             return command == net::mq_pairs_set && command_pairs(data);
         case net::ControlClass::guest_offloads:

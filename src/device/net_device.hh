@@ -83,6 +83,11 @@ public:
     Result<void> announce_mac(std::span<const std::uint8_t, 6> mac) override;
     Result<void> set_mtu(std::uint16_t mtu) override;
 
+    /// Makes the guest known to its network again, after something behind the device has changed. Whether the driver has been asked to see to it
+    /// (5.1.6.5.4; the caller announces the change of the configuration); in any case the network is told of the MAC address, if that is
+    /// known. Error: unsupported, neither is possible.
+    Result<bool> announce();
+
     /// Whether the driver sees a link. The caller announces the change.
     void set_link(bool up) noexcept { link_up_ = up; }
     bool link_up() const noexcept { return link_up_; }
@@ -130,6 +135,8 @@ private:
     std::vector<bool> vlans_;
     std::uint32_t enabled_receivers_ = 0;  // by pair
     std::uint16_t pairs_in_use_ = 1;
+    bool has_control_queue_ = false;  // the driver can answer
+    bool announcing_ = false;         // the driver has been asked to announce itself
 
     struct PairCounters {
         NetCounters received;

@@ -122,6 +122,7 @@ TEST_F(SidecoreCommand, ManagesWorkers) {
 }
 
 TEST_F(SidecoreCommand, ManagesSwitches) {
+    EXPECT_EQ(run({"announce", "vm1"}).status, 0);
     EXPECT_THAT(run({"switches"}).out, HasSubstr("tap lan0, 1 queue"));
     EXPECT_THAT(run({"switch", "show", "lan"}).out, HasSubstr("inbox_full 3"));
     EXPECT_THAT(run({"switch", "stations", "lan"}).out, HasSubstr("52:54:00:00:00:01"));
@@ -133,7 +134,7 @@ TEST_F(SidecoreCommand, ManagesSwitches) {
     EXPECT_EQ(run({"switch", "move", "dmz", "io0"}).status, 0);
     EXPECT_EQ(run({"switch", "remove", "dmz"}).status, 0);
     EXPECT_THAT(service_.log(),
-                ElementsAre("switches", "switch lan", "stations lan",
+                ElementsAre("announce vm1", "switches", "switch lan", "stations lan",
                             R"(add switch {"name":"dmz","age":"60s","stations":100,"uplink":)"
                             R"({"kind":"tap","interface":"dmz0"},"mtu":9000,"worker":"io1"})",
                             R"(add switch {"name":"plain"})", "move switch dmz io0", "remove switch dmz"));

@@ -99,6 +99,13 @@ TEST_F(ControlRoutes, ManageWorkers) {
                                             "move disk0/1 io0", "remove worker io1"));
 }
 
+TEST_F(ControlRoutes, AnnounceDevices) {
+    EXPECT_EQ(ask("POST", "/v1/devices/net0/announce").status, 204U);
+    EXPECT_THAT(service_.log(), ElementsAre("announce net0"));
+    service_.fail_with(Error{ErrorKind::unsupported, "nobody knows it", 0});
+    EXPECT_EQ(ask("POST", "/v1/devices/net0/announce").status, 422U);
+}
+
 TEST_F(ControlRoutes, ManageSwitches) {
     EXPECT_EQ(control::parse_switch_list(ask("GET", "/v1/switches").body).value().at(0).name, "lan");
     EXPECT_EQ(control::parse_switch_info(ask("GET", "/v1/switches/lan").body).value().ports.size(), 2U);

@@ -163,6 +163,11 @@ public:
         device.disk->capacity_bytes = request.size_bytes;
         return device;
     }
+    Result<void> announce_device(std::string_view name) override {
+        note(fmt::format("announce {}", name));
+        return outcome();
+    }
+
     static control::SwitchInfo make_switch(std::string name) {
         control::SwitchInfo info;
         info.name = std::move(name);

@@ -228,6 +228,26 @@ TEST_F(ManagerSwitches, RunTheirUplinkUnderTheDaemonsSettings) {
     EXPECT_TRUE(eventually([&] { return manager_->switch_info("lan")->uplink->queue.armed; }));
 }
 
+// The switch learns anew, and the others hear of it.
+TEST_F(ManagerSwitches, HearOfGuestsThatAreAnnounced) {
+    start();
+    add_switch({"lan"});
+    control::DeviceSpec first = port("vm1");
+    first.net.mac = "52:54:00:00:00:01";
+    add(first);
+    add(port("vm2"));
+    EXPECT_EQ(manager_->announce_device("vm2").error().kind, ErrorKind::unsupported) << "nobody knows its address";
+    NetDriver other = drive_net(port("vm2"));
+    EXPECT_TRUE(manager_->announce_device("vm2")) << "its driver does";
+    ASSERT_TRUE(manager_->announce_device("vm1"));
+    const auto heard = other.receive();
+    ASSERT_TRUE(heard) << heard.error().message;
+    EXPECT_EQ(heard->frame.at(12), std::byte{0x80}) << "RARP";
+    EXPECT_EQ(heard->frame.at(13), std::byte{0x35});
+    EXPECT_EQ(manager_->stations("lan")->at(0).mac, "52:54:00:00:00:01");
+    EXPECT_EQ(manager_->announce_device("none").error().kind, ErrorKind::not_found);
+}
+
 TEST_F(ManagerSwitches, StayWhileTheyHavePorts) {
     start();
     EXPECT_EQ(manager_->add_device(port("vm1")).error().kind, ErrorKind::not_found);

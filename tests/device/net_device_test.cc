@@ -43,15 +43,31 @@ TEST(NetDevice, OffersWhatItIsAskedForAndWhatTheLinkCanDo) {
     EXPECT_EQ(plain->max_queues(), 2);
     const auto full = device_on(link, {.pairs = 8, .mac = address, .mtu = 9000, .speed_mbit = 10'000});
     EXPECT_EQ(full->max_queues(), 17);
-    for (const std::uint64_t feature :
-         {net::feature_csum,       net::feature_guest_csum,    net::feature_ctrl_guest_offloads,
-          net::feature_mtu,        net::feature_mac,           net::feature_guest_tso4,
-          net::feature_guest_tso6, net::feature_guest_ecn,     net::feature_guest_ufo,
-          net::feature_host_tso4,  net::feature_host_tso6,     net::feature_host_ecn,
-          net::feature_host_ufo,   net::feature_mrg_rxbuf,     net::feature_status,
-          net::feature_ctrl_vq,    net::feature_ctrl_rx,       net::feature_ctrl_vlan,
-          net::feature_mq,         net::feature_ctrl_mac_addr, net::feature_guest_uso4,
-          net::feature_guest_uso6, net::feature_host_uso,      net::feature_speed_duplex}) {
+    for (const std::uint64_t feature : {net::feature_csum,
+                                        net::feature_guest_csum,
+                                        net::feature_ctrl_guest_offloads,
+                                        net::feature_mtu,
+                                        net::feature_mac,
+                                        net::feature_guest_tso4,
+                                        net::feature_guest_tso6,
+                                        net::feature_guest_ecn,
+                                        net::feature_guest_ufo,
+                                        net::feature_host_tso4,
+                                        net::feature_host_tso6,
+                                        net::feature_host_ecn,
+                                        net::feature_host_ufo,
+                                        net::feature_mrg_rxbuf,
+                                        net::feature_status,
+                                        net::feature_ctrl_vq,
+                                        net::feature_ctrl_rx,
+                                        net::feature_ctrl_vlan,
+                                        net::feature_mq,
+                                        net::feature_ctrl_mac_addr,
+                                        net::feature_guest_uso4,
+                                        net::feature_guest_uso6,
+                                        net::feature_host_uso,
+                                        net::feature_speed_duplex,
+                                        net::feature_guest_announce}) {
         EXPECT_NE(full->features() & feature, 0U) << feature;
     }
     link->offloads = {.checksum = true, .tso4 = true};
@@ -139,6 +155,20 @@ TEST(NetDevice, AMovedGuestIsAnnounced) {
     EXPECT_THAT(link->announced, ElementsAre(0x52, 0x54, 0, 0x12, 0x34, 0x56));
 }
 
+TEST(NetDevice, IsMadeKnownAgainWithoutItsDriversHelp) {
+    const auto link = std::make_shared<FakeLink::State>();
+    const auto nameless = device_on(link, {});
+    nameless->accept_features(nameless->features());
+    const auto refused = nameless->announce();
+    ASSERT_FALSE(refused) << "there is no control queue, and no address";
+    EXPECT_EQ(refused.error().kind, ErrorKind::unsupported);
+    EXPECT_EQ(config_of(*nameless).status, net::Config::status_link_up);
+
+    const auto known = device_on(link, {.mac = address});
+    EXPECT_EQ(known->announce().value(), false);
+    EXPECT_THAT(link->announced, ElementsAre(0x52, 0x54, 0, 0x12, 0x34, 0x56));
+}
+
 class NetControl : public testing::Test {
 protected:
     static constexpr std::uint16_t control = 8;  // with 4 pairs and MQ
@@ -152,9 +182,12 @@ protected:
         std::memcpy(place.host + 2, data.data(), data.size());
         const frontend::GuestBuffer answer = net.buffer(1);
         answer.host[0] = std::byte{0xee};
-        net.offer(std::array{frontend::Piece{place.address, 2, false},
-                             frontend::Piece{place.address + 2, static_cast<std::uint32_t>(data.size()), false},
-                             frontend::Piece{answer.address, 1, true}});
+        std::vector<frontend::Piece> pieces{{place.address, 2, false}};
+        if (!data.empty()) {
+            pieces.push_back({place.address + 2, static_cast<std::uint32_t>(data.size()), false});
+        }
+        pieces.push_back({answer.address, 1, true});
+        net.offer(pieces);
         net.serve();
         const auto used = net.used();
         if (used.size() != 1 || used[0].length != 1) {
@@ -207,6 +240,22 @@ TEST_F(NetControl, TheAddressAndTheOffloadsChange) {
     EXPECT_EQ(net.link().accepted, network::Offloads{.checksum = true});
     EXPECT_EQ(command(5, 0, {0, 8, 0, 0, 0, 0, 0, 0}), 1) << "HOST_TSO4 is no offload of the guest's";
     EXPECT_EQ(net.link().accepted, network::Offloads{.checksum = true});
+}
+
+TEST_F(NetControl, TheDriverIsAskedToAnnounceItselfUntilItHas) {
+    EXPECT_EQ(command(3, 0, {}), 1) << "nobody has asked";
+    EXPECT_EQ(net.device().announce().value(), true);
+    EXPECT_EQ(config_of(net.device()).status, net::Config::status_link_up | net::Config::status_announce);
+    EXPECT_EQ(command(3, 1, {}), 1) << "no such command";
+    EXPECT_EQ(command(3, 0, {0}), 1) << "with data";
+    EXPECT_EQ(config_of(net.device()).status, net::Config::status_link_up | net::Config::status_announce);
+    EXPECT_EQ(command(3, 0, {}), 0);
+    EXPECT_EQ(config_of(net.device()).status, net::Config::status_link_up);
+    EXPECT_EQ(command(3, 0, {}), 1);
+
+    EXPECT_TRUE(net.device().announce());
+    net.device().reset();
+    EXPECT_EQ(config_of(net.device()).status, net::Config::status_link_up) << "the next driver has not been asked";
 }
 
 TEST_F(NetControl, UnknownCommandsAreRefusedAndMalformedOnesTooOrBreakTheQueue) {
