@@ -14,18 +14,22 @@ namespace sidecore::control {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> network_kinds{"null", "loopback", "tap", "stream"};
+constexpr std::array<std::string_view, 5> network_kinds{"null", "loopback", "tap", "stream", "af_xdp"};
+constexpr std::array<std::string_view, 3> xdp_modes{"auto", "copy", "zerocopy"};
 constexpr std::uint64_t max_speed_mbit = 0x7fff'ffff;  // VIRTIO 1.3, 5.1.4: as far as drivers take it
 
 /// Which keys of the table `network` mean something for which kind.
 struct NetworkKey {
     std::string_view key;
     NetworkKind kind;
+    NetworkKind other_kind = kind;
 };
-constexpr std::array<NetworkKey, 3> network_keys{{
-    {"interface", NetworkKind::tap},
+constexpr std::array<NetworkKey, 5> network_keys{{
+    {"interface", NetworkKind::tap, NetworkKind::af_xdp},
     {"path", NetworkKind::stream},
     {"listen", NetworkKind::stream},
+    {"queue", NetworkKind::af_xdp},
+    {"mode", NetworkKind::af_xdp},
 }};
 
 std::string read_interface(TableReader& reader) {
@@ -50,15 +54,20 @@ NetworkSpec read_network(const Value& table, Problems& problems) {
     network.interface = read_interface(reader);
     network.path = read_socket_path(reader, "path");
     network.listen = reader.boolean("listen").value_or(false);
+    network.queue = static_cast<std::uint16_t>(reader.integer("queue", 0, NetSpec::max_queue).value_or(0));
+    network.mode = static_cast<XdpMode>(reader.choice("mode", xdp_modes).value_or(0));
     if (kind) {
         for (const NetworkKey& key : network_keys) {
-            if (key.kind != network.kind && reader.find(key.key) != nullptr) {
+            const bool meant = key.kind == network.kind || key.other_kind == network.kind;
+            if (!meant && reader.find(key.key) != nullptr) {
                 reader.report(key.key,
                               fmt::format("{} means nothing for kind = \"{}\"", key.key, to_string(network.kind)));
             }
         }
         if (network.kind == NetworkKind::stream) {
             reader.require("path");
+        } else if (network.kind == NetworkKind::af_xdp) {
+            reader.require("interface");
         }
     }
     reader.finish();
@@ -69,6 +78,10 @@ NetworkSpec read_network(const Value& table, Problems& problems) {
 
 std::string_view to_string(NetworkKind kind) noexcept {
     return network_kinds[static_cast<std::size_t>(kind)];
+}
+
+std::string_view to_string(XdpMode mode) noexcept {
+    return xdp_modes[static_cast<std::size_t>(mode)];
 }
 
 std::optional<std::array<std::uint8_t, 6>> parse_mac(std::string_view text) {
@@ -135,6 +148,12 @@ void add_to_json(Json& device, const NetSpec& spec) {
     }
     if (from.listen) {
         network["listen"] = true;
+    }
+    if (from.queue != 0) {
+        network["queue"] = from.queue;
+    }
+    if (from.mode != XdpMode::automatic) {
+        network["mode"] = to_string(from.mode);
     }
     device["network"] = std::move(network);
 }

@@ -58,6 +58,18 @@ Result<MadeDevice> make_disk(const control::DeviceSpec& spec) {
     return made;
 }
 
+network::XdpMode to_xdp_mode(control::XdpMode mode) noexcept {
+    switch (mode) {
+        case control::XdpMode::automatic:
+            break;
+        case control::XdpMode::copy:
+            return network::XdpMode::copy;
+        case control::XdpMode::zero_copy:
+            return network::XdpMode::zero_copy;
+    }
+    return network::XdpMode::automatic;
+}
+
 network::NetworkSpec to_network(const control::NetSpec& spec) {
     const control::NetworkSpec& from = spec.network;
     network::NetworkSpec network;
@@ -81,6 +93,13 @@ network::NetworkSpec to_network(const control::NetSpec& spec) {
             network.kind = network::NetworkKind::stream;
             network.path = from.path;
             network.listen = from.listen;
+            break;
+        case control::NetworkKind::af_xdp:
+            network.kind = network::NetworkKind::af_xdp;
+            network.name = from.interface;
+            network.pairs = spec.pairs;
+            network.queue = from.queue;
+            network.mode = to_xdp_mode(from.mode);
             break;
     }
     return network;
