@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <cstddef>
 #include <cstring>
+#include <initializer_list>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
@@ -96,7 +97,7 @@ bool has_af_xdp() {
     if (::syscall(SYS_capget, &header, capabilities.data()) != 0) {
         return false;
     }
-    for (const unsigned needed : {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF}) {
+    for (const unsigned needed : std::initializer_list<unsigned>{CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF}) {
         if ((capabilities.at(CAP_TO_INDEX(needed)).effective & CAP_TO_MASK(needed)) == 0) {
             return false;
         }
