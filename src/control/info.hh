@@ -76,7 +76,7 @@ struct NetInfo {
     std::uint16_t mtu = 0;
     std::uint16_t pairs = 1;
     std::uint16_t pairs_in_use = 1;
-    std::string network_kind;         ///< "null", "loopback", "tap", "stream", "switch"
+    std::string network_kind;         ///< "null", "loopback", "tap", "stream", "af_xdp", "switch"
     std::string network_description;  ///< for people
     NetLimits limits{};               ///< in force
     Counters transmitted;             ///< packets of the guest's: names in device/net_counters.hh

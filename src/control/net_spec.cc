@@ -14,18 +14,22 @@ namespace sidecore::control {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> network_kinds{"null", "loopback", "tap", "stream", "switch"};
+constexpr std::array<std::string_view, 6> network_kinds{"null", "loopback", "tap", "stream", "af_xdp", "switch"};
+constexpr std::array<std::string_view, 3> xdp_modes{"auto", "copy", "zerocopy"};
 constexpr std::uint64_t max_speed_mbit = 0x7fff'ffff;  // VIRTIO 1.3, 5.1.4: as far as drivers take it
 
 /// Which keys of a network mean something for which kind.
 struct NetworkKey {
     std::string_view key;
     NetworkKind kind;
+    NetworkKind other_kind = kind;
 };
-constexpr std::array<NetworkKey, 4> network_keys{{
-    {"interface", NetworkKind::tap},
+constexpr std::array<NetworkKey, 6> network_keys{{
+    {"interface", NetworkKind::tap, NetworkKind::af_xdp},
     {"path", NetworkKind::stream},
     {"listen", NetworkKind::stream},
+    {"queue", NetworkKind::af_xdp},
+    {"mode", NetworkKind::af_xdp},
     {"switch", NetworkKind::port},
 }};
 constexpr std::array<std::string_view, 2> port_keys{"vlan", "isolated"};
@@ -58,17 +62,21 @@ NetworkSpec read_network(const Value& table, bool uplink, Problems& problems) {
     network.interface = read_interface(reader);
     network.path = read_socket_path(reader, "path");
     network.listen = reader.boolean("listen").value_or(false);
+    network.queue = static_cast<std::uint16_t>(reader.integer("queue", 0, NetSpec::max_queue).value_or(0));
+    network.mode = static_cast<XdpMode>(reader.choice("mode", xdp_modes).value_or(0));
     network.switch_name = read_name(reader, "switch");
     network.vlan = static_cast<std::uint16_t>(reader.integer("vlan", 1, NetworkSpec::max_vlan).value_or(0));
     network.isolated = reader.boolean("isolated").value_or(false);
     if (kind) {
         for (const NetworkKey& key : network_keys) {
-            if (key.kind != network.kind) {
+            if (key.kind != network.kind && key.other_kind != network.kind) {
                 refuse(reader, key.key, network.kind);
             }
         }
         if (network.kind == NetworkKind::stream) {
             reader.require("path");
+        } else if (network.kind == NetworkKind::af_xdp) {
+            reader.require("interface");
         } else if (network.kind == NetworkKind::port) {
             reader.require("switch");
         }
@@ -86,6 +94,10 @@ NetworkSpec read_network(const Value& table, bool uplink, Problems& problems) {
 
 std::string_view to_string(NetworkKind kind) noexcept {
     return network_kinds[static_cast<std::size_t>(kind)];
+}
+
+std::string_view to_string(XdpMode mode) noexcept {
+    return xdp_modes[static_cast<std::size_t>(mode)];
 }
 
 std::optional<std::array<std::uint8_t, 6>> parse_mac(std::string_view text) {
@@ -147,6 +159,12 @@ Json to_json(const NetworkSpec& spec) {
     }
     if (spec.listen) {
         network["listen"] = true;
+    }
+    if (spec.queue != 0) {
+        network["queue"] = spec.queue;
+    }
+    if (spec.mode != XdpMode::automatic) {
+        network["mode"] = to_string(spec.mode);
     }
     if (!spec.switch_name.empty()) {
         network["switch"] = spec.switch_name;

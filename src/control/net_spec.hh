@@ -19,20 +19,25 @@ enum class NetworkKind : std::uint8_t {
     loopback,  ///< what a queue pair sends comes back to it
     tap,       ///< an interface of the host
     stream,    ///< a UNIX socket that speaks the protocol of QEMU's -netdev stream, such as passt's
+    af_xdp,    ///< queues of an interface that the host has, past its network stack
     port,      ///< "switch": a port of one of the daemon's switches
 };
+
+enum class XdpMode : std::uint8_t { automatic, copy, zero_copy };
 
 /// What a network device stands on, and a switch's way out: the tables `network` and `uplink`.
 struct NetworkSpec {
     static constexpr std::uint16_t max_vlan = 4094;
 
     NetworkKind kind = NetworkKind::null;
-    std::string interface {};   ///< tap: name of the interface; empty: the kernel chooses
-    std::string path{};         ///< stream: absolute
-    bool listen = false;        ///< stream: the other end connects to us
-    std::string switch_name{};  ///< port: "switch"
-    std::uint16_t vlan = 0;     ///< port, or an uplink of any kind: 1 to max_vlan; 0: a trunk
-    bool isolated = false;      ///< likewise: nothing goes to, or comes from, other isolated ports
+    std::string interface {};  ///< tap: name of the interface; empty: the kernel chooses. af_xdp: the same, needed
+    std::string path{};        ///< stream: absolute
+    bool listen = false;       ///< stream: the other end connects to us
+    std::uint16_t queue = 0;   ///< af_xdp: first of the interface's queues, one for each pair
+    XdpMode mode = XdpMode::automatic;  ///< af_xdp
+    std::string switch_name{};          ///< port: "switch"
+    std::uint16_t vlan = 0;             ///< port, or an uplink of any kind: 1 to max_vlan; 0: a trunk
+    bool isolated = false;              ///< likewise: nothing goes to, or comes from, other isolated ports
 
     friend bool operator==(const NetworkSpec&, const NetworkSpec&) = default;
 };
@@ -40,6 +45,7 @@ struct NetworkSpec {
 /// What only network devices have.
 struct NetSpec {
     static constexpr std::uint16_t max_pairs = 16;
+    static constexpr std::uint16_t max_queue = 4095;
     static constexpr std::uint16_t min_mtu = 68;
     static constexpr std::uint16_t max_mtu = 65521;
 
@@ -55,6 +61,7 @@ struct NetSpec {
 };
 
 std::string_view to_string(NetworkKind kind) noexcept;
+std::string_view to_string(XdpMode mode) noexcept;
 
 /// Six bytes, or nothing if `text` is no unicast MAC address.
 std::optional<std::array<std::uint8_t, 6>> parse_mac(std::string_view text);

@@ -60,6 +60,18 @@ Result<MadeDevice> make_disk(const control::DeviceSpec& spec) {
     return made;
 }
 
+network::XdpMode to_xdp_mode(control::XdpMode mode) noexcept {
+    switch (mode) {
+        case control::XdpMode::automatic:
+            break;
+        case control::XdpMode::copy:
+            return network::XdpMode::copy;
+        case control::XdpMode::zero_copy:
+            return network::XdpMode::zero_copy;
+    }
+    return network::XdpMode::automatic;
+}
+
 Result<std::unique_ptr<network::NetworkBackend>> open_port(const control::DeviceSpec& spec,
                                                            const SwitchFinder& find_switch) {
     const control::NetworkSpec& from = spec.net.network;
@@ -137,6 +149,13 @@ Result<std::unique_ptr<network::NetworkBackend>> open_network(const control::Net
             network.kind = network::NetworkKind::stream;
             network.path = spec.path;
             network.listen = spec.listen;
+            break;
+        case control::NetworkKind::af_xdp:
+            network.kind = network::NetworkKind::af_xdp;
+            network.name = spec.interface;
+            network.pairs = pairs;
+            network.queue = spec.queue;
+            network.mode = to_xdp_mode(spec.mode);
             break;
         case control::NetworkKind::port:
             return failure(ErrorKind::invalid_argument, "a port of a switch is no network by itself");

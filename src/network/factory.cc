@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "network/af_xdp_backend.hh"
 #include "network/loopback_backend.hh"
 #include "network/null_backend.hh"
 #include "network/stream_backend.hh"
@@ -20,12 +21,19 @@ Result<void> refuse(bool given, NetworkKind kind, std::string_view setting, std:
     return {};
 }
 
+Result<void> check_has_no_queues(const NetworkSpec& spec) {
+    constexpr std::string_view why = "it has no AF_XDP socket";
+    SIDECORE_TRY(refuse(spec.queue.has_value(), spec.kind, "queue", why));
+    return refuse(spec.mode.has_value(), spec.kind, "mode", why);
+}
+
 Result<void> check_has_no_interface(const NetworkSpec& spec) {
     constexpr std::string_view why = "it has no interface";
     SIDECORE_TRY(refuse(!spec.name.empty(), spec.kind, "name", why));
     SIDECORE_TRY(refuse(!spec.fds.empty(), spec.kind, "fds", why));
     SIDECORE_TRY(refuse(spec.mtu.has_value(), spec.kind, "mtu", why));
-    return refuse(spec.up.has_value(), spec.kind, "up", why);
+    SIDECORE_TRY(refuse(spec.up.has_value(), spec.kind, "up", why));
+    return check_has_no_queues(spec);
 }
 
 Result<void> check_has_no_socket(const NetworkSpec& spec) {
@@ -36,6 +44,7 @@ Result<void> check_has_no_socket(const NetworkSpec& spec) {
 
 Result<std::unique_ptr<NetworkBackend>> open_tap(const NetworkSpec& spec) {
     SIDECORE_TRY(check_has_no_socket(spec));
+    SIDECORE_TRY(check_has_no_queues(spec));
     if (!spec.fds.empty()) {
         constexpr std::string_view why = "whoever opened \"fds\" has seen to that";
         SIDECORE_TRY(refuse(!spec.name.empty(), spec.kind, "name", why));
@@ -64,6 +73,23 @@ Result<std::unique_ptr<NetworkBackend>> open_stream(const NetworkSpec& spec) {
     return StreamBackend::create(options);
 }
 
+Result<std::unique_ptr<NetworkBackend>> open_af_xdp(const NetworkSpec& spec) {
+    constexpr std::string_view why = "its interface is there before it";
+    SIDECORE_TRY(check_has_no_socket(spec));
+    SIDECORE_TRY(refuse(!spec.fds.empty(), spec.kind, "fds", why));
+    SIDECORE_TRY(refuse(spec.mtu.has_value(), spec.kind, "mtu", why));
+    SIDECORE_TRY(refuse(spec.up.has_value(), spec.kind, "up", why));
+    if (spec.name.empty()) {
+        return failure(ErrorKind::invalid_argument, "a network of kind \"af_xdp\" needs \"name\"");
+    }
+    AfXdpOptions options;
+    options.interface = spec.name;
+    options.queue = spec.queue.value_or(options.queue);
+    options.pairs = spec.pairs.value_or(options.pairs);
+    options.mode = spec.mode.value_or(options.mode);
+    return AfXdpBackend::create(options);
+}
+
 }  // namespace
 
 std::string_view to_string(NetworkKind kind) noexcept {
@@ -76,18 +102,21 @@ std::string_view to_string(NetworkKind kind) noexcept {
             return "tap";
         case NetworkKind::stream:
             return "stream";
+        case NetworkKind::af_xdp:
+            return "af_xdp";
     }
     return "unknown";
 }
 
 Result<NetworkKind> parse_network_kind(std::string_view name) {
-    for (const NetworkKind kind : {NetworkKind::null, NetworkKind::loopback, NetworkKind::tap, NetworkKind::stream}) {
+    for (const NetworkKind kind :
+         {NetworkKind::null, NetworkKind::loopback, NetworkKind::tap, NetworkKind::stream, NetworkKind::af_xdp}) {
         if (to_string(kind) == name) {
             return kind;
         }
     }
     return failure(ErrorKind::invalid_argument,
-                   fmt::format("\"{}\" is no kind of network; use tap, stream, loopback or null", name));
+                   fmt::format("\"{}\" is no kind of network; use tap, stream, af_xdp, loopback or null", name));
 }
 
 Result<std::unique_ptr<NetworkBackend>> open_network(const NetworkSpec& spec) {
@@ -108,6 +137,8 @@ Result<std::unique_ptr<NetworkBackend>> open_network(const NetworkSpec& spec) {
             return open_tap(spec);
         case NetworkKind::stream:
             return open_stream(spec);
+        case NetworkKind::af_xdp:
+            return open_af_xdp(spec);
     }
     return failure(ErrorKind::invalid_argument, "unknown kind of network");
 }

@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "network/network_backend.hh"
+#include "network/xdp_socket.hh"
 
 namespace sidecore::network {
 
 /// The kinds that a back-end is made of by itself.
-enum class NetworkKind : std::uint8_t { null, loopback, tap, stream };
+enum class NetworkKind : std::uint8_t { null, loopback, tap, stream, af_xdp };
 
 std::string_view to_string(NetworkKind kind) noexcept;
 Result<NetworkKind> parse_network_kind(std::string_view name);
@@ -22,13 +23,15 @@ Result<NetworkKind> parse_network_kind(std::string_view name);
 /// can be refused instead of ignored.
 struct NetworkSpec {
     NetworkKind kind = NetworkKind::tap;
-    std::string name;                    ///< tap: of the interface; empty, without `fds`: the kernel chooses
-    std::vector<int> fds;                ///< tap: instead of a name; one for each pair
-    std::string path;                    ///< stream: needed
-    std::optional<bool> listen;          ///< stream; default false
-    std::optional<std::uint16_t> pairs;  ///< loopback and tap without `fds`; default 1
+    std::string name;            ///< af_xdp: of the interface, needed; tap: the same, or empty: the kernel chooses
+    std::vector<int> fds;        ///< tap: instead of a name; one for each pair
+    std::string path;            ///< stream: needed
+    std::optional<bool> listen;  ///< stream; default false
+    std::optional<std::uint16_t> pairs;  ///< loopback, af_xdp, and tap without `fds`; default 1
     std::optional<std::uint32_t> mtu;    ///< tap without `fds`, in bytes
     std::optional<bool> up;              ///< tap without `fds`; default: if it is created
+    std::optional<std::uint16_t> queue;  ///< af_xdp: the first pair's; default 0
+    std::optional<XdpMode> mode;         ///< af_xdp; default automatic
 };
 
 /// Errors say which setting does not fit, by the names above.

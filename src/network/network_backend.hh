@@ -104,7 +104,7 @@ public:
     NetworkBackend(const NetworkBackend&) = delete;
     NetworkBackend& operator=(const NetworkBackend&) = delete;
 
-    /// "tap", "switch", "stream", "loopback", "null".
+    /// "tap", "switch", "stream", "af_xdp", "loopback", "null".
     virtual std::string_view kind() const noexcept = 0;
 
     /// One line for a person: "tap vm1-net0, 4 queues".

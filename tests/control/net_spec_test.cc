@@ -42,6 +42,15 @@ TEST(NetSpec, IsReadAndWrittenAgain) {
     ASSERT_TRUE(stream) << stream.error().message;
     EXPECT_EQ(stream->queues, 3);
     EXPECT_EQ(parse_device_spec(to_json(*stream).dump()), *stream);
+
+    const auto port = parse_device_spec(
+        with(R"("pairs": 2, "network": {"kind": "af_xdp", "interface": "eth1", "queue": 4, "mode": "zerocopy"})"));
+    ASSERT_TRUE(port) << port.error().message;
+    EXPECT_EQ(port->net.network.kind, NetworkKind::af_xdp);
+    EXPECT_EQ(port->net.network.interface, "eth1");
+    EXPECT_EQ(port->net.network.queue, 4);
+    EXPECT_EQ(port->net.network.mode, XdpMode::zero_copy);
+    EXPECT_EQ(parse_device_spec(to_json(*port).dump()), *port);
 }
 
 TEST(NetSpec, MayBeAPortOfASwitch) {
@@ -80,6 +89,14 @@ TEST(NetSpec, SaysWhatIsWrong) {
                 HasSubstr("1 to 15 characters"));
     EXPECT_THAT(error_of(R"("network": {"kind": "tap", "interface": "a/b"})"), HasSubstr("1 to 15 characters"));
     EXPECT_THAT(error_of(R"("network": {"kind": "wire"})"), HasSubstr("allowed are"));
+    EXPECT_THAT(error_of(R"("network": {"kind": "af_xdp"})"), HasSubstr("interface"));
+    EXPECT_THAT(error_of(R"("network": {"kind": "af_xdp", "interface": "eth1", "mode": "fast"})"),
+                HasSubstr("\"auto\", \"copy\", \"zerocopy\""));
+    EXPECT_THAT(error_of(R"("network": {"kind": "af_xdp", "interface": "eth1", "queue": 5000})"), HasSubstr("queue"));
+    EXPECT_THAT(error_of(R"("network": {"kind": "tap", "queue": 1})"),
+                HasSubstr("queue means nothing for kind = \"tap\""));
+    EXPECT_THAT(error_of(R"("network": {"kind": "stream", "path": "/x", "interface": "eth1"})"),
+                HasSubstr("interface means nothing for kind = \"stream\""));
 }
 
 TEST(NetSpec, ADiskHasNoNetwork) {

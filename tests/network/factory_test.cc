@@ -15,13 +15,16 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr NetworkKind every_kind[] = {NetworkKind::null, NetworkKind::loopback, NetworkKind::tap, NetworkKind::stream};
+constexpr NetworkKind every_kind[] = {NetworkKind::null, NetworkKind::loopback, NetworkKind::tap, NetworkKind::stream,
+                                      NetworkKind::af_xdp};
 
 NetworkSpec network_of(NetworkKind kind) {
     NetworkSpec spec;
     spec.kind = kind;
     if (kind == NetworkKind::stream) {
         spec.path = "/nowhere/socket";
+    } else if (kind == NetworkKind::af_xdp) {
+        spec.name = "nowhere";
     }
     return spec;
 }
@@ -37,7 +40,7 @@ TEST(NetworkFactoryTest, NamesAreThoseOfTheConfiguration) {
     for (const NetworkKind kind : every_kind) {
         EXPECT_EQ(parse_network_kind(to_string(kind)), kind);
     }
-    EXPECT_THAT(parse_network_kind("tun").error().message, HasSubstr("tap, stream, loopback or null"));
+    EXPECT_THAT(parse_network_kind("tun").error().message, HasSubstr("tap, stream, af_xdp, loopback or null"));
 }
 
 TEST(NetworkFactoryTest, MakesEachKind) {
@@ -66,13 +69,17 @@ TEST(NetworkFactoryTest, WhatMakesNoSenseForAKindIsRefused) {
         std::vector<NetworkKind> allowed;
     };
     const std::vector<Setting> settings{
-        {"name", [](NetworkSpec& spec) { spec.name = "x"; }, {NetworkKind::tap}},
+        {"name", [](NetworkSpec& spec) { spec.name = "x"; }, {NetworkKind::tap, NetworkKind::af_xdp}},
         {"fds", [](NetworkSpec& spec) { spec.fds = {0}; }, {NetworkKind::tap}},
         {"mtu", [](NetworkSpec& spec) { spec.mtu = 1500; }, {NetworkKind::tap}},
         {"up", [](NetworkSpec& spec) { spec.up = false; }, {NetworkKind::tap}},
         {"path", [](NetworkSpec& spec) { spec.path = "/x"; }, {NetworkKind::stream}},
         {"listen", [](NetworkSpec& spec) { spec.listen = false; }, {NetworkKind::stream}},
-        {"pairs", [](NetworkSpec& spec) { spec.pairs = 1; }, {NetworkKind::tap, NetworkKind::loopback}},
+        {"pairs",
+         [](NetworkSpec& spec) { spec.pairs = 1; },
+         {NetworkKind::tap, NetworkKind::loopback, NetworkKind::af_xdp}},
+        {"queue", [](NetworkSpec& spec) { spec.queue = 0; }, {NetworkKind::af_xdp}},
+        {"mode", [](NetworkSpec& spec) { spec.mode = XdpMode::copy; }, {NetworkKind::af_xdp}},
     };
     for (const Setting& setting : settings) {
         for (const NetworkKind kind : every_kind) {
@@ -107,6 +114,16 @@ TEST(NetworkFactoryTest, AStreamNeedsAPath) {
     NetworkSpec spec;
     spec.kind = NetworkKind::stream;
     expect_setting_refused(spec, "path");
+}
+
+TEST(NetworkFactoryTest, AnAfXdpSocketNeedsAnInterface) {
+    NetworkSpec spec;
+    spec.kind = NetworkKind::af_xdp;
+    expect_setting_refused(spec, "name");
+    spec.name = "nowhere";
+    const auto backend = open_network(spec);
+    ASSERT_FALSE(backend);
+    EXPECT_EQ(backend.error().kind, ErrorKind::not_found);
 }
 
 TEST(NetworkFactoryTest, ALoopbackHasABoundedNumberOfPairs) {

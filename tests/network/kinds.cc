@@ -4,12 +4,14 @@
 #include <utility>
 
 #include "engine/wait.hh"
+#include "network/af_xdp_backend.hh"
 #include "network/loopback_backend.hh"
 #include "network/stream_backend.hh"
 #include "network/stream_peer.hh"
 #include "network/switch.hh"
 #include "network/tap_backend.hh"
 #include "network/tap_ground.hh"
+#include "network/xdp_ground.hh"
 
 namespace sidecore::network::test {
 
@@ -51,9 +53,10 @@ private:
     StreamPeer peer_;
 };
 
-class TapFarEnd final : public FarEnd {
+/// The host's side of a tap interface, or the other end of a cable.
+class SocketFarEnd final : public FarEnd {
 public:
-    explicit TapFarEnd(const std::string& interface) : socket_(interface) {}
+    explicit SocketFarEnd(const std::string& interface) : socket_(interface) {}
     void put(const Bytes& packet) override { socket_.put(packet); }
     Bytes take(int timeout_ms, bool all) override {
         for (;;) {
@@ -148,8 +151,29 @@ Kind tap_kind(std::uint16_t pairs) {
         options.pairs = pairs;
         options.mtu = 9000;
         auto backend = must(TapBackend::create(options));
-        link.far = std::make_unique<TapFarEnd>(backend->name());
+        link.far = std::make_unique<SocketFarEnd>(backend->name());
         link.backend = std::move(backend);
+        return link;
+    };
+    return kind;
+}
+
+/// One end of a cable, natively; or several queues of one whose driver cannot run the program.
+Kind af_xdp_kind(bool native) {
+    Kind kind;
+    kind.name = native ? "af_xdp" : "af_xdp_generic_multi_queue";
+    kind.shortest = 60;
+    kind.longest = native ? 3414 : 3840;
+    kind.fills_up = false;
+    kind.open = [native] {
+        Link link;
+        link.ground = std::make_shared<NetworkNamespace>();
+        make_veth(native ? VethOptions{} : VethOptions{.near_mtu = 3826, .far_mtu = 9000, .queues = 4});
+        AfXdpOptions options;
+        options.interface = "near";
+        options.pairs = native ? 1 : 4;
+        link.backend = must(AfXdpBackend::create(options));
+        link.far = std::make_unique<SocketFarEnd>("far");
         return link;
     };
     return kind;
@@ -162,6 +186,10 @@ std::vector<Kind> all_kinds() {
     if (has_tap()) {
         kinds.push_back(tap_kind(1));
         kinds.push_back(tap_kind(4));
+    }
+    if (has_af_xdp()) {
+        kinds.push_back(af_xdp_kind(true));
+        kinds.push_back(af_xdp_kind(false));
     }
     return kinds;
 }

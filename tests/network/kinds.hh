@@ -39,6 +39,7 @@ struct Link {
 
 struct Kind {
     std::string name;
+    std::size_t shortest = 14;   ///< bytes of a packet that is not filled up on its way
     std::size_t longest = 9014;  ///< bytes of a packet without offloads
     bool fills_up = true;        ///< whether a far end that takes nothing makes send() find no room
     bool keeps_info = false;     ///< whether a packet's info comes out as it went in
@@ -46,7 +47,7 @@ struct Kind {
     std::function<Link()> open;
 };
 
-/// All that work on this host: the tap ones need /dev/net/tun and the right to make a network namespace.
+/// All that work on this host: those of tap and af_xdp need the right to make a network namespace, and what the kernel may not have.
 std::vector<Kind> all_kinds();
 
 std::ostream& operator<<(std::ostream& out, const Kind& kind);

@@ -13,7 +13,7 @@ TEST_P(NetworkBackendTest, NoWakeUpIsLostWithARacingFarEnd) {
     constexpr std::uint32_t packets = 3000;
     std::vector<Bytes> contents;
     for (int i = 0; i < 61; ++i) {
-        contents.push_back(make_packet(random_, 14 + random_() % 1000));
+        contents.push_back(make_packet(random_, length(1000)));
     }
     std::atomic<std::uint32_t> received{0};
     std::thread far([&] {
@@ -41,7 +41,7 @@ TEST_P(NetworkBackendTest, NoRoomIsOverlookedWithARacingFarEnd) {
     constexpr std::uint32_t packets = 3000;
     std::vector<Bytes> contents;
     for (int i = 0; i < 61; ++i) {
-        contents.push_back(make_packet(random_, 14 + random_() % 5000));
+        contents.push_back(make_packet(random_, length(5000)));
     }
     std::atomic<std::uint32_t> sent{0};
     std::uint32_t wrong = 0;

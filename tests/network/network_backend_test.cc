@@ -57,7 +57,7 @@ TEST_P(NetworkBackendTest, BatchesArriveInOrder) {
         std::vector<PacketBuffer> buffers;
         std::vector<Packet> batch;
         for (Bytes& one : contents) {
-            one = make_packet(random_, 14 + random_() % (round % 3 == 0 ? 8000 : 200));
+            one = make_packet(random_, length(round % 3 == 0 ? 8000 : 200));
             buffers.emplace_back(one, 1 + random_() % 20);
         }
         for (const PacketBuffer& buffer : buffers) {
@@ -111,7 +111,7 @@ TEST_P(NetworkBackendTest, FindsRoomAgain) {
     std::size_t taken = 0;
     std::vector<Bytes> contents;
     for (int i = 0; i < 50; ++i) {
-        contents.push_back(make_packet(random_, 14 + random_() % 9000));
+        contents.push_back(make_packet(random_, length(9000)));
     }
     for (int round = 0; round < 5; ++round) {
         while (send(contents[number % contents.size()], 1 + number % 4)) {
@@ -141,7 +141,7 @@ TEST_P(NetworkBackendTest, ArrivalsWakeASleeper) {
         }
         ASSERT_TRUE(receiver_->arm());
         watch.signalled(0);
-        const Bytes contents = make_packet(random_, 14 + random_() % 1500);
+        const Bytes contents = make_packet(random_, length(1500));
         link_.far->put(contents);
         ASSERT_TRUE(watch.signalled());
         ASSERT_TRUE(receiver_->has_packet());
@@ -156,8 +156,8 @@ TEST_P(NetworkBackendTest, ArrivalsWakeASleeper) {
 TEST_P(NetworkBackendTest, HalvesMoveToOtherThreads) {
     EdgeWatch watch(receiver_->packet_fd());
     for (int round = 0; round < 30; ++round) {
-        const Bytes out = make_packet(random_, 14 + random_() % 3000);
-        const Bytes in = make_packet(random_, 14 + random_() % 3000);
+        const Bytes out = make_packet(random_, length(3000));
+        const Bytes in = make_packet(random_, length(3000));
         std::thread([&] { EXPECT_TRUE(send(out)); }).join();
         ASSERT_EQ(link_.far->take(), out);
         bool armed = false;

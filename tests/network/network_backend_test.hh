@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -56,9 +57,18 @@ protected:
     std::vector<std::size_t> lengths() const {
         std::vector<std::size_t> out{14, 15, 59, 60, 64, 100, 1499, 1514, 4096, 9000};
         if (GetParam().longest > 60'000) {
-            out.insert(out.end(), {65'535, GetParam().longest});
+            out.push_back(65'535);
         }
+        std::erase_if(out,
+                      [](std::size_t bytes) { return bytes < GetParam().shortest || bytes >= GetParam().longest; });
+        out.push_back(GetParam().longest);
         return out;
+    }
+
+    /// One by chance, less than `bound`.
+    std::size_t length(std::size_t bound) {
+        const std::size_t shortest = GetParam().shortest;
+        return shortest + random_() % (std::min(bound, GetParam().longest) - shortest);
     }
 
     Link link_ = GetParam().open();
