@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/capture_point.hh"
 #include "device/device.hh"
 #include "device/net_control_queue.hh"
 #include "device/net_counters.hh"
@@ -56,6 +57,11 @@ public:
     static constexpr std::uint16_t min_mtu = 68;
     static constexpr std::uint16_t max_mtu = 65521;
 
+    /// Ends its captures.
+    ~NetDevice() override { captures_->end(); }
+    NetDevice(const NetDevice&) = delete;
+    NetDevice& operator=(const NetDevice&) = delete;
+
     static Result<std::unique_ptr<NetDevice>> create(std::unique_ptr<network::NetworkBackend> backend, Options options);
 
     std::string_view type() const noexcept override { return "net"; }
@@ -86,6 +92,9 @@ public:
     /// Of all queues of one way, since the device was made.
     NetCounts transmitted() const noexcept;
     NetCounts received() const noexcept;
+
+    /// Where the packets of all its queues can be captured, of whatever front-end.
+    capture::CapturePoint& captures() noexcept { return *captures_; }
 
 private:
     NetDevice(std::unique_ptr<network::NetworkBackend> backend, Options options);
@@ -121,6 +130,7 @@ private:
         NetCounters transmitted;
     };
     std::unique_ptr<PairCounters[]> counters_;  // by pair
+    const std::shared_ptr<capture::CapturePoint> captures_ = capture::CapturePoint::create();
 };
 
 }  // namespace sidecore::device

@@ -35,11 +35,13 @@ network::PacketInfo to_info(const net::Header& header) noexcept {
 
 NetTransmitQueue::NetTransmitQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers,
                                    std::size_t header_bytes, std::unique_ptr<network::PacketSender> sender,
-                                   NetCounters& counters)
+                                   NetCounters& counters, capture::CapturePoint& captures, std::uint16_t pair)
     : DeviceQueue(std::move(name), std::move(ring), std::move(notifiers)),
       header_bytes_(header_bytes),
       sender_(std::move(sender)),
       counters_(counters),
+      captures_(captures),
+      pair_(pair),
       segments_(std::make_unique_for_overwrite<iovec[]>(batch_segments)) {}
 
 engine::Turn NetTransmitQueue::serve(std::uint32_t budget) noexcept {
@@ -90,8 +92,12 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
         taken[popped++] = {chain.head, packet.bytes, drop};
         good += drop == nullptr ? 1 : 0;
     }
+    if (captures_.active()) {
+        let_capture(good);
+    }
     const std::size_t sent = good == 0 ? 0 : sender_->send({packets_.data(), good});
     full_ = sent != good;
+    captured_ -= std::min(captured_, sent);
     std::size_t done = 0;
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; done < popped; ++done) {
@@ -111,6 +117,15 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
     turn.bytes += bytes;
     turn.requests += static_cast<std::uint32_t>(done);
     return !full_ && popped != 0;
+}
+
+/// The first of packets_, but for those that were captured when there was no room for them.
+void NetTransmitQueue::let_capture(std::size_t good) noexcept {
+    if (good > captured_) {
+        captures_.take(capture::Direction::out, pair_, realtime_ns(),
+                       std::span<const Packet>(packets_).subspan(captured_, good - captured_));
+        captured_ = good;
+    }
 }
 
 /// Takes the header off the chain and checks what it says. Returns where to count the packet if it is to be dropped.
