@@ -148,6 +148,15 @@ ControlReply show_device_statistics(Service& service, const Names& names, std::s
     return reply(service.statistics(names[0]));
 }
 
+ControlReply capture_packets(Service& service, const Names& names, std::string_view body) {
+    const auto request = control::parse_capture_request(body.empty() ? "{}" : body);
+    if (!request) {
+        return error_reply(request.error());
+    }
+    auto stream = service.capture(names[0], *request);
+    return stream ? ControlReply{200, {}, {}, std::move(*stream)} : error_reply(stream.error());
+}
+
 ControlReply show_version(Service& /*service*/, const Names& /*names*/, std::string_view /*body*/) {
     return ok({{"name", "sidecore"}, {"version", control::version()}, {"api", "v1"}});
 }
@@ -174,6 +183,7 @@ constexpr std::array routes{
     Route{"PATCH", "/v1/devices/*/settings", change_device_settings},
     Route{"PATCH", "/v1/devices/*/queues/*/settings", change_queue_settings},
     Route{"GET", "/v1/devices/*/stats", show_device_statistics},
+    Route{"GET", "/v1/devices/*/capture", capture_packets},
     Route{"GET", "/v1/workers", list_workers},
     Route{"POST", "/v1/workers", add_worker},
     Route{"DELETE", "/v1/workers/*", remove_worker},

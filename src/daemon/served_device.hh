@@ -11,6 +11,7 @@
 
 #include "base/error.hh"
 #include "base/fd.hh"
+#include "control/capture.hh"
 #include "control/device_spec.hh"
 #include "control/explanation.hh"
 #include "control/info.hh"
@@ -80,6 +81,10 @@ public:
         std::uint64_t completions = 0;
     };
     std::vector<Work> work_since_last();
+
+    /// Captures its packets, whatever front-end it has or will have. Errors: unsupported if it is no network device; as
+    /// PcapngStream::start().
+    Result<std::unique_ptr<control::CaptureStream>> capture(const control::CaptureRequest& request);
 
     /// 0: takes over the length that the file has now. The driver is told. invalid_argument if it is no disk.
     Result<void> resize(std::uint64_t size_bytes);
