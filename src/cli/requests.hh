@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hh"
+#include "control/capture.hh"
 #include "control/json.hh"
 #include "control/service.hh"
 
@@ -35,6 +36,9 @@ Result<control::QueueTarget> queue_target_from(std::string_view word);
 
 /// "3" or "none".
 Result<control::PinRequest> pin_request_from(std::string_view word);
+
+/// What may be captured: a size like "96" or "1KiB", and "in", "out" or "both"; empty: all.
+Result<control::CaptureRequest> capture_request_from(const std::string& snaplen, const std::string& direction);
 
 struct AddArguments {
     std::string name;
