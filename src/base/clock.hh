@@ -17,6 +17,13 @@ inline std::uint64_t monotonic_ns() noexcept {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+/// Nanoseconds of CLOCK_REALTIME, since 1970.
+inline std::uint64_t realtime_ns() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 /// CPU time of the calling thread, in nanoseconds.
 inline std::uint64_t thread_cpu_ns() noexcept {
     timespec now{};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.hh"
+#include "cli/capture.hh"
 #include "cli/requests.hh"
 #include "cli/usage.hh"
 #include "control/http_client.hh"
@@ -49,6 +50,9 @@ public:
     /// Totals, or, every `interval_s`, what has happened since; `count` times, for ever if it is 0.
     Result<void> stats(const std::optional<std::string>& device, By by, std::optional<double> interval_s,
                        std::uint64_t count);
+
+    /// See capture_packets().
+    Result<void> capture(const CaptureArguments& arguments) { return capture_packets(client_, arguments); }
 
 private:
     template <typename Parse, typename Render>

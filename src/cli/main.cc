@@ -18,6 +18,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "cli/capture.hh"
 #include "cli/commands.hh"
 #include "cli/programs.hh"
 #include "cli/requests.hh"
@@ -54,6 +55,9 @@ struct Arguments {
     By by = By::queue;
     std::optional<double> interval_s;
     std::uint64_t count = 0;
+    CaptureArguments capture;
+    std::string snaplen;
+    std::string direction;
 };
 
 int fail(const Error& error, int status = exit_failure) {
@@ -280,6 +284,27 @@ void declare_stats(CLI::App& app, Arguments& arguments, Action& action) {
     });
 }
 
+void declare_capture(CLI::App& app, Arguments& arguments, Action& action) {
+    CLI::App* command = app.add_subcommand(
+        "capture", "Write a network device's packets to a pcapng file, for tcpdump or Wireshark, until Ctrl-C");
+    CaptureArguments& capture = arguments.capture;
+    command->add_option("DEVICE", capture.device, "Name of the device")->required();
+    command->add_option("-w,--write", capture.file, "To this file, - for standard output")
+        ->type_name("FILE")
+        ->required();
+    command->add_option("-s,--snaplen", arguments.snaplen, "Keep so much of each packet (256KiB)")->type_name("SIZE");
+    command->add_option("-Q,--direction", arguments.direction, "in (to the guest), out (from it) or both")
+        ->type_name("WHICH");
+    command->add_option("-c,--count", capture.count, "End after so many packets")->type_name("N");
+    command->add_option("--seconds", capture.seconds, "End after so long")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(min_interval_s, max_interval_s));
+    command->callback([&arguments, &action] {
+        arguments.capture.request = or_usage_error(capture_request_from(arguments.snaplen, arguments.direction));
+        action = [&arguments](Commands& commands) { return commands.capture(arguments.capture); };
+    });
+}
+
 void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
     app.add_subcommand("list", "List the devices")->callback([&action] { action = &Commands::list; });
     app.add_subcommand("version", "Show the versions of command and daemon")->callback([&action] {
@@ -349,6 +374,7 @@ int run(int argc, char** argv) {
     declare_workers(app, arguments, action);
     declare_switches(app, arguments, action);
     declare_stats(app, arguments, action);
+    declare_capture(app, arguments, action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -174,6 +174,17 @@ Result<control::Json> limits_from_arguments(const LimitArguments& arguments) {
     return change;
 }
 
+Result<control::CaptureRequest> capture_request_from(const std::string& snaplen, const std::string& direction) {
+    control::Json request = control::Json::object();
+    if (!snaplen.empty()) {
+        request["snaplen"] = snaplen;
+    }
+    if (!direction.empty()) {
+        request["direction"] = direction;
+    }
+    return control::parse_capture_request(control::to_text(request));
+}
+
 Result<control::Json> device_from_arguments(const AddArguments& arguments) {
     if (arguments.name.empty() || arguments.socket_path.empty()) {
         return failure(ErrorKind::invalid_argument, "a name and --socket-path are needed");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hh"
+#include "control/capture.hh"
 #include "control/json.hh"
 #include "control/service.hh"
 
@@ -47,6 +48,9 @@ struct LimitArguments {
 
 /// The body of PATCH /v1/devices/NAME/limits; "0" and "none" become null. Refused: nothing given, numbers that are none.
 Result<control::Json> limits_from_arguments(const LimitArguments& arguments);
+
+/// What may be captured: a size like "96" or "1KiB", and "in", "out" or "both"; empty: all.
+Result<control::CaptureRequest> capture_request_from(const std::string& snaplen, const std::string& direction);
 
 struct AddArguments {
     std::string name;

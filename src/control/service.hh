@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.hh"
+#include "control/capture.hh"
 #include "control/device_spec.hh"
 #include "control/explanation.hh"
 #include "control/info.hh"
@@ -60,6 +62,9 @@ public:
 
     /// Why a queue, or each queue of a device, is treated as it is.
     virtual Result<Explanation> explain(const QueueTarget& target) = 0;
+
+    /// Captures a network device's packets from now on; the device may go before the stream does, and ends it.
+    virtual Result<std::unique_ptr<CaptureStream>> capture(std::string_view name, const CaptureRequest& request) = 0;
 
     virtual Result<DeviceInfo> add_device(const DeviceSpec& spec) = 0;
 

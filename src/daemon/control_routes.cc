@@ -183,6 +183,15 @@ ControlReply show_device_statistics(Service& service, const Names& names, std::s
     return reply(service.statistics(names[0]));
 }
 
+ControlReply capture_packets(Service& service, const Names& names, std::string_view body) {
+    const auto request = control::parse_capture_request(body.empty() ? "{}" : body);
+    if (!request) {
+        return error_reply(request.error());
+    }
+    auto stream = service.capture(names[0], *request);
+    return stream ? ControlReply{200, {}, {}, std::move(*stream)} : error_reply(stream.error());
+}
+
 ControlReply show_version(Service& /*service*/, const Names& /*names*/, std::string_view /*body*/) {
     return ok({{"name", "sidecore"}, {"version", control::version()}, {"api", "v1"}});
 }
@@ -211,6 +220,7 @@ constexpr std::array routes{
     Route{"PATCH", "/v1/devices/*/settings", change_device_settings},
     Route{"PATCH", "/v1/devices/*/queues/*/settings", change_queue_settings},
     Route{"GET", "/v1/devices/*/stats", show_device_statistics},
+    Route{"GET", "/v1/devices/*/capture", capture_packets},
     Route{"GET", "/v1/switches", list_switches},
     Route{"POST", "/v1/switches", add_switch},
     Route{"GET", "/v1/switches/*", show_switch},

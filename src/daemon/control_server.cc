@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <microhttpd.h>
+#include <span>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -23,6 +24,9 @@ namespace {
 
 /// Of a body that is too large so much is read and thrown away to be able to answer; then the connection is closed.
 constexpr std::size_t max_discarded_bytes = 16 * ControlServer::max_body_bytes;
+
+/// Asked for of a reply that goes on, at a time.
+constexpr std::size_t stream_block_bytes = std::size_t{32} << 10U;
 
 /// One request on its way in.
 struct Upload {
@@ -53,6 +57,50 @@ MHD_Result send(MHD_Connection* connection, ControlReply reply) {
     const MHD_Result queued = MHD_queue_response(connection, reply.status, response);
     MHD_destroy_response(response);
     return queued;
+}
+
+// ---- replies that go on ----
+
+ssize_t on_more(void* stream, std::uint64_t /*position*/, char* to, std::size_t bytes) {
+    return static_cast<ReplyStream*>(stream)->read(std::as_writable_bytes(std::span(to, bytes)));
+}
+
+void on_no_more(void* stream) {
+    delete static_cast<ReplyStream*>(stream);
+}
+
+MHD_Result send_stream(ControlServer& server, MHD_Connection* connection, ControlReply reply) {
+    auto stream = ReplyStream::create(server.streams(), connection, std::move(reply.stream));
+    if (!stream) {
+        return send(connection, error_reply(stream.error()));
+    }
+    MHD_Response* response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, stream_block_bytes, on_more, stream->get(), on_no_more);
+    if (response == nullptr) {
+        return MHD_NO;
+    }
+    static_cast<void>(stream->release());  // the response has it now
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/x-pcapng");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    // It may have nothing to say for long, and its client nothing to answer.
+    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0U);
+    const MHD_Result queued = MHD_queue_response(connection, reply.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+MHD_Result on_argument(void* text, MHD_ValueKind /*kind*/, const char* key, const char* value) {
+    auto& object = *static_cast<std::string*>(text);
+    object += fmt::format("{}{}:{}", object.empty() ? "" : ",", control::to_text(control::Json(key)),
+                          control::to_text(control::Json(value != nullptr ? value : "")));
+    return MHD_YES;
+}
+
+/// The query as a JSON object, or nothing if there is none. A key that is there twice is there twice in it as well, for the reader to refuse.
+std::string query_of(MHD_Connection* connection) {
+    std::string members;
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_argument, &members);
+    return members.empty() ? members : fmt::format("{{{}}}", members);
 }
 
 bool announces_too_much(MHD_Connection* connection) {
@@ -88,9 +136,11 @@ MHD_Result on_request(void* server, MHD_Connection* connection, const char* path
     if (upload.received_bytes > ControlServer::max_body_bytes) {
         return send(connection, too_large());
     }
-    ControlReply reply = answer(static_cast<ControlServer*>(server)->service(), method, path, upload.body);
+    auto& control = *static_cast<ControlServer*>(server);
+    const std::string_view verb = method;
+    ControlReply reply = answer(control.service(), verb, path, verb == "GET" ? query_of(connection) : upload.body);
     spdlog::debug("control: {} {}: {}", method, path, reply.status);
-    return send(connection, std::move(reply));
+    return reply.stream ? send_stream(control, connection, std::move(reply)) : send(connection, std::move(reply));
 }
 
 void on_completed(void* /*server*/, MHD_Connection* /*connection*/, void** state, MHD_RequestTerminationCode /*code*/) {
@@ -120,13 +170,14 @@ Result<std::unique_ptr<ControlServer>> ControlServer::create(const Options& opti
     SIDECORE_TRY(set_nonblocking(listener.get()));
     std::unique_ptr<ControlServer> server(new ControlServer(options.socket_path, service));
     const int listening = listener.release();  // libmicrohttpd closes it in the end
-    server->http_ = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, nullptr, nullptr, on_request,
-                                     server.get(), MHD_OPTION_EXTERNAL_LOGGER, on_log, nullptr,  //
-                                     MHD_OPTION_LISTEN_SOCKET, listening,                        //
-                                     MHD_OPTION_CONNECTION_LIMIT, max_connections,               //
-                                     MHD_OPTION_CONNECTION_TIMEOUT, connection_timeout_s,        //
-                                     MHD_OPTION_STRICT_FOR_CLIENT, 1,                            //
-                                     MHD_OPTION_NOTIFY_COMPLETED, on_completed, nullptr, MHD_OPTION_END);
+    server->http_ =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, nullptr,
+                         nullptr, on_request, server.get(), MHD_OPTION_EXTERNAL_LOGGER, on_log, nullptr,  //
+                         MHD_OPTION_LISTEN_SOCKET, listening,                                             //
+                         MHD_OPTION_CONNECTION_LIMIT, max_connections,                                    //
+                         MHD_OPTION_CONNECTION_TIMEOUT, connection_timeout_s,                             //
+                         MHD_OPTION_STRICT_FOR_CLIENT, 1,                                                 //
+                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, nullptr, MHD_OPTION_END);
     if (server->http_ == nullptr) {
         return failure(ErrorKind::system, "the control server cannot be started");
     }
@@ -137,6 +188,7 @@ ControlServer::~ControlServer() {
     // First, while nobody else can have taken the path over.
     ::unlink(socket_path_.c_str());
     if (http_ != nullptr) {
+        streams_.end(farewell);  // libmicrohttpd must not be stopped while a connection is suspended
         MHD_stop_daemon(http_);
     }
 }

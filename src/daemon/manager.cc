@@ -246,6 +246,13 @@ Result<control::Explanation> Manager::explain(const control::QueueTarget& target
     return explanation;
 }
 
+Result<std::unique_ptr<control::CaptureStream>> Manager::capture(std::string_view name,
+                                                                 const control::CaptureRequest& request) {
+    const std::lock_guard lock(mutex_);
+    SIDECORE_TRY_ASSIGN(ServedDevice * device, find_device(name));
+    return device->capture(request);
+}
+
 Result<ServedDevice*> Manager::find_device(std::string_view name) {
     const auto found = std::ranges::find_if(devices_, [name](const auto& device) { return device->name() == name; });
     if (found == devices_.end()) {

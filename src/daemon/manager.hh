@@ -53,6 +53,8 @@ public:
     std::vector<control::WorkerInfo> workers() override;
     Result<control::Statistics> statistics(std::optional<std::string_view> name) override;
     Result<control::Explanation> explain(const control::QueueTarget& target) override;
+    Result<std::unique_ptr<control::CaptureStream>> capture(std::string_view name,
+                                                            const control::CaptureRequest& request) override;
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override;
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;

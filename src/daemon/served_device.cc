@@ -9,6 +9,7 @@
 
 #include "base/clock.hh"
 #include "daemon/engine_settings.hh"
+#include "daemon/pcapng_stream.hh"
 #include "daemon/queue_info.hh"
 #include "daemon/reasons.hh"
 #include "daemon/unix_listener.hh"
@@ -239,6 +240,17 @@ Result<void> ServedDevice::settle(const engine::Worker& worker) {
         }
     }
     return {};
+}
+
+Result<std::unique_ptr<control::CaptureStream>> ServedDevice::capture(const control::CaptureRequest& request) {
+    if (net_ == nullptr) {
+        return failure(ErrorKind::unsupported, fmt::format("{}: a {} device has no packets", spec_.name, spec_.type));
+    }
+    auto stream = PcapngStream::start(spec_.name, net_->captures(), request);
+    if (!stream) {
+        return tl::unexpected(std::move(stream).error().within(spec_.name));
+    }
+    return std::move(*stream);
 }
 
 Result<void> ServedDevice::resize(std::uint64_t size_bytes) {

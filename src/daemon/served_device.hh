@@ -11,6 +11,7 @@
 
 #include "base/error.hh"
 #include "base/fd.hh"
+#include "control/capture.hh"
 #include "control/device_spec.hh"
 #include "control/explanation.hh"
 #include "control/info.hh"
@@ -93,6 +94,10 @@ public:
 
     /// What workers have done for each queue since the last time this was asked.
     std::vector<QueueWork> work_since_last();
+
+    /// Captures its packets, whatever front-end it has or will have. Errors: unsupported if it is no network device; as
+    /// PcapngStream::start().
+    Result<std::unique_ptr<control::CaptureStream>> capture(const control::CaptureRequest& request);
 
     /// 0: takes over the length that the file has now. The driver is told. invalid_argument if it is no disk.
     Result<void> resize(std::uint64_t size_bytes);

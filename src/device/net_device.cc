@@ -172,13 +172,13 @@ Result<std::unique_ptr<DeviceQueue>> NetDevice::create_queue(std::uint16_t index
         return std::make_unique<NetReceiveQueue>(
             fmt::format("{} receive queue {}", options_.name, pair), std::move(ring), std::move(notifiers),
             NetReceiveQueue::Options{.header_bytes = header_bytes, .mergeable = mergeable}, std::move(receiver),
-            std::move(throttle), counters_[pair].received);
+            std::move(throttle), counters_[pair].received, *captures_, pair);
     }
     SIDECORE_TRY_ASSIGN(auto throttle, Throttle::create(transmit_limiter_, counters_[pair].transmitted));
     SIDECORE_TRY_ASSIGN(auto sender, backend_->open_sender(pair));
     return std::make_unique<NetTransmitQueue>(fmt::format("{} transmit queue {}", options_.name, pair), std::move(ring),
                                               std::move(notifiers), header_bytes, std::move(sender),
-                                              std::move(throttle), counters_[pair].transmitted);
+                                              std::move(throttle), counters_[pair].transmitted, *captures_, pair);
 }
 
 /// Where the driver has no control queue to say how many pairs it uses, those are used whose receive queues the front-end has enabled.

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/capture_point.hh"
 #include "device/device.hh"
 #include "device/net_control_queue.hh"
 #include "device/net_counters.hh"
@@ -67,6 +68,11 @@ public:
     static constexpr std::uint16_t min_mtu = 68;
     static constexpr std::uint16_t max_mtu = 65521;
 
+    /// Ends its captures.
+    ~NetDevice() override { captures_->end(); }
+    NetDevice(const NetDevice&) = delete;
+    NetDevice& operator=(const NetDevice&) = delete;
+
     static Result<std::unique_ptr<NetDevice>> create(std::unique_ptr<network::NetworkBackend> backend, Options options);
 
     std::string_view type() const noexcept override { return "net"; }
@@ -107,6 +113,9 @@ public:
     NetCounts transmitted() const noexcept;
     NetCounts received() const noexcept;
 
+    /// Where the packets of all its queues can be captured, of whatever front-end.
+    capture::CapturePoint& captures() noexcept { return *captures_; }
+
 private:
     NetDevice(std::unique_ptr<network::NetworkBackend> backend, Options options);
 
@@ -145,6 +154,7 @@ private:
     std::unique_ptr<PairCounters[]> counters_;  // by pair
     RateLimiter transmit_limiter_;
     RateLimiter receive_limiter_;
+    const std::shared_ptr<capture::CapturePoint> captures_ = capture::CapturePoint::create();
 };
 
 }  // namespace sidecore::device

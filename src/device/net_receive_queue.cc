@@ -28,12 +28,14 @@ constexpr std::uint32_t least_room = 2048;
 
 NetReceiveQueue::NetReceiveQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, Options options,
                                  std::unique_ptr<network::PacketReceiver> receiver, std::unique_ptr<Throttle> throttle,
-                                 NetCounters& counters)
+                                 NetCounters& counters, capture::CapturePoint& captures, std::uint16_t pair)
     : DeviceQueue(std::move(name), std::move(ring), std::move(notifiers)),
       options_(options),
       receiver_(std::move(receiver)),
       throttle_(std::move(throttle)),
       counters_(counters),
+      captures_(captures),
+      pair_(pair),
       segments_(std::make_unique_for_overwrite<iovec[]>(segments_possible)),
       room_(std::make_unique_for_overwrite<iovec[]>(segments_possible + 1)),
       overflow_(std::make_unique_for_overwrite<std::byte[]>(max_packet_bytes)),
@@ -205,9 +207,18 @@ void NetReceiveQueue::take_front_of_room(std::uint64_t bytes) noexcept {
     virtqueue::take_front(pieces, {waiting_.get(), bytes});
 }
 
+/// What lies in the gathered buffers. The driver may have changed it: it is its own packet.
+void NetReceiveQueue::let_capture(const PacketInfo& info, std::uint32_t bytes) noexcept {
+    const network::Packet packet{info, {room_.get(), lay_out_room()}, bytes};
+    captures_.take(capture::Direction::in, pair_, realtime_ns(), {&packet, 1});
+}
+
 /// A packet of so many bytes lies in the gathered buffers: its header is written, and they are handed to the driver, but for those that
 /// it does not need.
 void NetReceiveQueue::hand_over(const PacketInfo& info, std::uint32_t bytes) noexcept {
+    if (captures_.active()) {
+        let_capture(info, bytes);
+    }
     const std::size_t first = buffers_begin_;
     std::uint64_t left = std::uint64_t{bytes} + options_.header_bytes;
     while (left != 0) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <sys/uio.h>
 
+#include "capture/capture_point.hh"
 #include "device/device_queue.hh"
 #include "device/net_counters.hh"
 #include "device/throttle.hh"
@@ -34,10 +35,10 @@ public:
         bool mergeable = false;         ///< VIRTIO_NET_F_MRG_RXBUF negotiated: packets span buffers
     };
 
-    /// `counters` and the throttle's limiter outlive the queue.
+    /// `counters`, `captures` and the throttle's limiter outlive the queue, which is that of `pair`.
     NetReceiveQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, Options options,
                     std::unique_ptr<network::PacketReceiver> receiver, std::unique_ptr<Throttle> throttle,
-                    NetCounters& counters);
+                    NetCounters& counters, capture::CapturePoint& captures, std::uint16_t pair);
 
     bool has_work() noexcept override;
     std::uint32_t pending() const noexcept override { return 0; }  // only the network could tell
@@ -80,6 +81,7 @@ private:
     std::size_t lay_out_room() noexcept;
     void write(std::span<const std::byte> data, std::uint64_t offset) noexcept;
     void take_front_of_room(std::uint64_t bytes) noexcept;
+    void let_capture(const network::PacketInfo& info, std::uint32_t bytes) noexcept;
     void hand_over(const network::PacketInfo& info, std::uint32_t bytes) noexcept;
     void finish(const network::PacketInfo& info, std::uint32_t bytes, engine::Turn& turn) noexcept;
     void put_back() noexcept;
@@ -88,6 +90,8 @@ private:
     const std::unique_ptr<network::PacketReceiver> receiver_;
     const std::unique_ptr<Throttle> throttle_;
     NetCounters& counters_;
+    capture::CapturePoint& captures_;
+    const std::uint16_t pair_;
 
     // Popped and not handed over, in order.
     std::array<Buffer, max_buffers> buffers_;

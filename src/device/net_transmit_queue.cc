@@ -35,12 +35,15 @@ network::PacketInfo to_info(const net::Header& header) noexcept {
 
 NetTransmitQueue::NetTransmitQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers,
                                    std::size_t header_bytes, std::unique_ptr<network::PacketSender> sender,
-                                   std::unique_ptr<Throttle> throttle, NetCounters& counters)
+                                   std::unique_ptr<Throttle> throttle, NetCounters& counters,
+                                   capture::CapturePoint& captures, std::uint16_t pair)
     : DeviceQueue(std::move(name), std::move(ring), std::move(notifiers)),
       header_bytes_(header_bytes),
       sender_(std::move(sender)),
       throttle_(std::move(throttle)),
       counters_(counters),
+      captures_(captures),
+      pair_(pair),
       segments_(std::make_unique_for_overwrite<iovec[]>(batch_segments)) {}
 
 engine::Turn NetTransmitQueue::serve(std::uint32_t budget) noexcept {
@@ -99,11 +102,15 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
     }
     const std::span<const Packet> packets(packets_.data(), good);
     const std::size_t admitted = good == 0 ? 0 : throttle_->admit(packets);
+    if (captures_.active()) {
+        let_capture(admitted);
+    }
     const std::size_t sent = admitted == 0 ? 0 : sender_->send(packets.first(admitted));
     full_ = sent != admitted;
     if (full_) {
         throttle_->give_back(packets.subspan(sent, admitted - sent));
     }
+    captured_ -= std::min(captured_, sent);
     std::size_t done = 0;
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; done < popped; ++done) {
@@ -123,6 +130,15 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
     turn.bytes += bytes;
     turn.requests += static_cast<std::uint32_t>(done);
     return sent == good && popped != 0;
+}
+
+/// The first of packets_, but for those that were captured when there was no room for them.
+void NetTransmitQueue::let_capture(std::size_t good) noexcept {
+    if (good > captured_) {
+        captures_.take(capture::Direction::out, pair_, realtime_ns(),
+                       std::span<const Packet>(packets_).subspan(captured_, good - captured_));
+        captured_ = good;
+    }
 }
 
 /// Takes the header off the chain and checks what it says. Returns where to count the packet if it is to be dropped.

@@ -7,6 +7,7 @@
 #include <string>
 #include <sys/uio.h>
 
+#include "capture/capture_point.hh"
 #include "device/device_queue.hh"
 #include "device/net_counters.hh"
 #include "device/throttle.hh"
@@ -24,12 +25,14 @@ namespace sidecore::device {
 ///  3. While the rate limit holds the queue up, the rest stays in the available ring, and no kicks are asked for.
 ///  4. While the back-end has no room the queue has no work, whatever the driver adds, and does not ask for kicks; the back-end's
 ///     descriptor ends that.
+///  5. A packet is captured before the back-end gets it, so that no answer comes before it, and once: `captured_` counts those that were
+///     captured and then found no room.
 class NetTransmitQueue final : public DeviceQueue {
 public:
-    /// `header_bytes` is 10 or 12. `counters` and the throttle's limiter outlive the queue.
+    /// `header_bytes` is 10 or 12. `counters`, `captures` and the throttle's limiter outlive the queue, which is that of `pair`.
     NetTransmitQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers, std::size_t header_bytes,
                      std::unique_ptr<network::PacketSender> sender, std::unique_ptr<Throttle> throttle,
-                     NetCounters& counters);
+                     NetCounters& counters, capture::CapturePoint& captures, std::uint16_t pair);
 
     bool has_work() noexcept override {
         return throttle_->closed() || (ring_.has_available() && (!full_ || sender_->can_send()));
@@ -51,13 +54,17 @@ private:
     static constexpr std::size_t batch_segments = max_segments + batch_size * 24;
 
     bool send_batch(std::uint32_t limit, engine::Turn& turn) noexcept;
+    void let_capture(std::size_t good) noexcept;
     NetCounter* read_packet(const virtqueue::DescriptorChain& chain, network::Packet& packet) noexcept;
 
     const std::size_t header_bytes_;
     const std::unique_ptr<network::PacketSender> sender_;
     const std::unique_ptr<Throttle> throttle_;
     NetCounters& counters_;
-    bool full_ = false;  // the back-end had no room the last time
+    capture::CapturePoint& captures_;
+    const std::uint16_t pair_;
+    std::size_t captured_ = 0;  // of the good packets that come next
+    bool full_ = false;         // the back-end had no room the last time
     std::array<network::Packet, batch_size> packets_;
     std::unique_ptr<iovec[]> segments_;
 };

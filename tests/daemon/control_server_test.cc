@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "control/http_client.hh"
+#include "daemon/context_switches.hh"
 #include "daemon/fake_service.hh"
 #include "daemon/raw_http.hh"
 
@@ -233,39 +233,18 @@ TEST_F(ControlServerTest, ManyClientsAtOnceAllGetTheirAnswers) {
     EXPECT_EQ(service_.log().size(), static_cast<std::size_t>(clients * requests));
 }
 
-/// Times that the server's thread has gone to sleep or been interrupted.
-std::uint64_t context_switches_of_server() {
-    std::uint64_t sum = 0;
-    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-        std::string name;
-        std::getline(std::ifstream(task.path() / "comm"), name);
-        if (name != "MHD-single") {
-            continue;
-        }
-        std::ifstream status(task.path() / "status");
-        for (std::string key; status >> key;) {
-            if (key == "voluntary_ctxt_switches:" || key == "nonvoluntary_ctxt_switches:") {
-                std::uint64_t value = 0;
-                status >> value;
-                sum += value;
-            }
-        }
-    }
-    return sum;
-}
-
 TEST_F(ControlServerTest, CostsNothingWhileNobodyAsks) {
     expect_alive();
     test::RawClient idle(path_);  // a connection that stays open
     ASSERT_TRUE(idle.send("GET /v1/version HTTP/1.1\r\nHost: x\r\n\r\n"));
     EXPECT_THAT(idle.receive(200), HasSubstr("\"sidecore\""));
     // The server is asleep again once its count of switches stands still.
-    std::uint64_t before = context_switches_of_server();
+    std::uint64_t before = test::context_switches_of("MHD-single");
     ASSERT_GT(before, 0U);
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    before = context_switches_of_server();
+    before = test::context_switches_of("MHD-single");
     std::this_thread::sleep_for(std::chrono::seconds(3));
-    EXPECT_EQ(context_switches_of_server(), before);
+    EXPECT_EQ(test::context_switches_of("MHD-single"), before);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -10,8 +11,11 @@
 
 #include <fmt/format.h>
 
+#include "base/clock.hh"
+#include "capture/capture_point.hh"
 #include "control/service.hh"
 #include "daemon/engine_settings.hh"
+#include "daemon/pcapng_stream.hh"
 
 namespace sidecore::test {
 
@@ -138,6 +142,29 @@ public:
         }
         return explanation;
     }
+    Result<std::unique_ptr<control::CaptureStream>> capture(std::string_view name,
+                                                            const control::CaptureRequest& request) override {
+        note(fmt::format("capture {} {}", name, control::to_query(request)));
+        SIDECORE_TRY(outcome());
+        SIDECORE_TRY(find(name));
+        auto stream = daemon::PcapngStream::start(std::string(name), *captures_, request, capture_ring_bytes);
+        if (!stream) {
+            return tl::unexpected(std::move(stream).error());
+        }
+        return std::move(*stream);
+    }
+    /// Where the packets of all its devices pass. Any thread.
+    capture::CapturePoint& captures() noexcept { return *captures_; }
+
+    /// As if a packet of so many bytes, all `fill`, had passed. Any thread.
+    void pass(std::size_t bytes, std::byte fill, capture::Direction direction = capture::Direction::in) {
+        std::vector<std::byte> packet(bytes, fill);
+        const iovec piece{packet.data(), packet.size()};
+        const network::Packet packets[]{{{}, {&piece, 1}, static_cast<std::uint32_t>(bytes)}};
+        captures_->take(direction, 0, realtime_ns(), packets);
+    }
+    static constexpr std::size_t capture_ring_bytes = std::size_t{64} << 10U;
+
     Result<control::DeviceInfo> add_device(const control::DeviceSpec& spec) override {
         note("add " + control::to_text(control::to_json(spec)));
         SIDECORE_TRY(outcome());
@@ -312,6 +339,7 @@ private:
     std::optional<Error> failure_;
     std::vector<control::DeviceInfo> devices_;
     std::uint64_t moment_ = 0;
+    const std::shared_ptr<capture::CapturePoint> captures_ = capture::CapturePoint::create();
 };
 
 }  // namespace sidecore::test
