@@ -62,11 +62,12 @@ class Sidecore:
                      *(["--read-only"] if disk.read_only else []))
 
     def add_network(self, network, **keys):
-        """Serves a network device on a tap interface of the network's name, and fills in its socket."""
+        """Serves a network device, and fills in its socket. `keys` are more of its keys in the configuration."""
         network.socket = self._workspace / f"{network.name}.sock"
         spec = self._workspace / f"{network.name}.json"
         spec.write_text(json.dumps({"name": network.name, "type": "net", "socket": str(network.socket), "pairs": network.pairs,
-                                    "mac": network.mac, "network": {"kind": "tap", "interface": network.name}, **keys}))
+                                    "mac": network.mac, "network": network.back_end or {"kind": "tap", "interface": network.name},
+                                    **keys}))
         self.command("add", "--from", spec)
 
     def resize(self, disk, size):
