@@ -15,6 +15,8 @@ from harness import ROOT, Failure
 
 sys.path.insert(0, str(ROOT / "tools" / "guest"))
 
+from guestlib.processes import GuestError  # noqa: E402
+
 
 class NetDaemon:
     """sidecored under `policy` with network devices, {name: their `network`}, on one worker."""
@@ -134,6 +136,41 @@ def summarise(runs, keys, figures):
         row["ping_pong_ns"] = statistics.median(run[key] for run in group for key in ("ping_pong_before_ns", "ping_pong_after_ns"))
         rows.append(row)
     return rows
+
+
+class Runs:
+    """What was measured, and what could not be: on a busy machine a run may fail, and the others count."""
+
+    def __init__(self):
+        self.runs = []
+        self.failures = []
+
+    def add(self, drive, **names):
+        """Drives a run, which is called `names`; none if it fails."""
+        try:
+            run = drive()
+        except (Failure, GuestError, subprocess.TimeoutExpired) as failure:
+            self.failures.append({**names, "why": str(failure)})
+            print(f"bench/net: {', '.join(names.values())}: {failure}", file=sys.stderr, flush=True)
+            return None
+        run.update(names)
+        self.runs.append(run)
+        return run
+
+    def result(self, keys, figures):
+        return {"rows": summarise(self.runs, keys, figures), "failures": self.failures, "runs": self.runs}
+
+
+def compare_with_never(runs, figures):
+    """Adds ratios to the run under `never` to runs of one load in one round, during which the cores must have stayed where they were."""
+    runs = [run for run in runs if run is not None]
+    never = next((run for run in runs if run["policy"] == "never"), None)
+    if never is None or not harness.stayed(runs):
+        return
+    for run in runs:
+        for figure in figures:
+            if never.get(figure):
+                run[f"{figure}_to_never"] = run[figure] / never[figure]
 
 
 class Progress:

@@ -7,6 +7,7 @@ driver's core; the host's iperf3 is where the kernel likes it.
 """
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -14,8 +15,7 @@ import shutil
 import subprocess
 import time
 
-import harness
-from net_common import Measuring, Progress, summarise
+from net_common import Measuring, Progress, Runs, compare_with_never
 
 from guestlib.guests import UmlGuest, build_images  # noqa: E402, net_common has made them known
 from guestlib.networks import Network, enter_network_of_our_own, ip, may_have_taps  # noqa: E402
@@ -145,25 +145,14 @@ def run_load(daemon, machines, load, policy, options):
     if load == "tcp":
         reports = [json.loads(output[output.index("{"):]) for output in outputs]
         run["payload_mbit_per_s"] = sum(report["end"]["sum_received"]["bits_per_second"] for report in reports) / 1e6
-    run.update(policy=policy, load=f"{load}, {len(machines)} guest{'s' if len(machines) > 1 else ''}")
     return run
-
-
-def compare_with_never(runs):
-    never = next((run for run in runs if run["policy"] == "never"), None)
-    if never is None or not harness.stayed(runs):
-        return
-    for run in runs:
-        for figure in ("frames_per_s", "payload_mbit_per_s", "kicks_per_s"):
-            if never.get(figure):
-                run[f"{figure}_to_never"] = run[figure] / never[figure]
 
 
 def measure(options, _folder):
     build_images("uml")
     enter_network_of_our_own()
     progress = Progress("guest", options.repetitions)
-    runs = []
+    runs = Runs()
     # The host's iperf3 may come to the worker's core, which is no reason to do other than the policy says.
     config = f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\ngood_neighbour = false\n'
     with Workspace() as workspace, Sidecore(options.build, config) as daemon, contextlib.ExitStack() as stack:
@@ -175,8 +164,9 @@ def measure(options, _folder):
         for repetition in range(options.repetitions):
             for count in (1, GUESTS):
                 for load in ("tcp", "frames"):
-                    of_load = [run_load(daemon, machines[:count], load, policy, options) for policy in options.policies]
-                    compare_with_never(of_load)
-                    runs += of_load
+                    name = f"{load}, {count} guest{'s' if count > 1 else ''}"
+                    of_load = [runs.add(functools.partial(run_load, daemon, machines[:count], load, policy, options), load=name, policy=policy)
+                               for policy in options.policies]
+                    compare_with_never(of_load, ["frames_per_s", "payload_mbit_per_s", "kicks_per_s"])
             progress.done(repetition)
-    return {"rows": summarise(runs, KEYS, FIGURES), "runs": runs}
+    return runs.result(KEYS, FIGURES)

@@ -5,9 +5,9 @@ One front-end, and three of them, each a process, whose devices share one worker
 """
 
 import contextlib
+import functools
 
-import harness
-from net_common import LOOPBACK, NULL, Measuring, NetDaemon, Progress, net_bench, net_benches, summarise
+from net_common import LOOPBACK, NULL, Measuring, NetDaemon, Progress, Runs, compare_with_never, net_bench, net_benches
 
 FRAME_BYTES = 64
 FRONT_ENDS = 3
@@ -62,38 +62,20 @@ def loads():
     return measured
 
 
-def one_round(daemons, options):
-    runs = []
+def one_round(daemons, runs, options):
     for load, drive in loads().items():
-        of_load = []
-        for daemon in daemons:
-            run = drive(daemon, options)
-            run.update(load=load, policy=daemon.policy)
-            of_load.append(run)
-        compare_with_never(of_load)
-        runs += of_load
-    return runs
-
-
-def compare_with_never(runs):
-    """Ratios within the round, where the cores were at one distance all the time."""
-    never = next((run for run in runs if run["policy"] == "never"), None)
-    if never is None or not harness.stayed(runs):
-        return
-    for run in runs:
-        for figure in ("frames_per_s", "kicks_per_s"):
-            if never[figure]:
-                run[f"{figure}_to_never"] = run[figure] / never[figure]
+        of_load = [runs.add(functools.partial(drive, daemon, options), load=load, policy=daemon.policy) for daemon in daemons]
+        compare_with_never(of_load, ["frames_per_s", "kicks_per_s"])
 
 
 def measure(options, folder):
     progress = Progress("policies", options.repetitions)
     devices = {**{f"null{number}": NULL for number in range(FRONT_ENDS)}, "loopback": LOOPBACK}
-    runs = []
+    runs = Runs()
     for repetition in range(options.repetitions):
         # New daemons for each round: no policy profits from what it learned in the one before.
         with contextlib.ExitStack() as stack:
             daemons = [stack.enter_context(NetDaemon(f"sidecored {policy}", policy, devices, options, folder)) for policy in options.policies]
-            runs += one_round(daemons, options)
+            one_round(daemons, runs, options)
         progress.done(repetition)
-    return {"rows": summarise(runs, KEYS, FIGURES), "runs": runs}
+    return runs.result(KEYS, FIGURES)

@@ -63,9 +63,10 @@ def cell(text, width):
     return text.ljust(-width) if width < 0 else text.rjust(width)
 
 
-def table(part, rows):
+def table(part, measured):
     """The lines of a part's table, for each of the cores' distances; rows during which it changed are left out."""
     title, columns, group_keys = TABLES[part]
+    rows = measured["rows"]
     lines = [title]
     for distance in ("close", "far"):
         chosen = [row for row in rows if row["distance"] == distance]
@@ -81,6 +82,8 @@ def table(part, rows):
     moved = sum(row["runs"] for row in rows if row["distance"] == "moved")
     if moved:
         lines += ["", f"{moved} of {sum(row['runs'] for row in rows)} runs are left out: the cores' distance changed meanwhile."]
+    if measured["failures"]:
+        lines += ["", f"{len(measured['failures'])} runs failed, and are missing above."]
     return lines
 
 
@@ -99,6 +102,6 @@ def write_into(path, report):
     _, ended, after = rest.partition(END)
     if not found or not ended:
         raise ValueError(f"{path} has no part between {BEGIN} and {END}")
-    blocks = ["```\n" + "\n".join(table(part, report[part]["rows"])) + f"\n```\n\n{describe(report[part])}"
+    blocks = ["```\n" + "\n".join(table(part, report[part])) + f"\n```\n\n{describe(report[part])}"
               for part in TABLES if part in report]
     path.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(blocks) + f"\n\n{END}{after}", encoding="utf-8")

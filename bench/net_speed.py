@@ -4,9 +4,10 @@
 The back-ends are there all the time and take turns: a testpmd that is stopped, and a worker without a front-end, use no CPU.
 """
 
+import functools
 import time
 
-from net_common import LOOPBACK, NULL, Measuring, NetDaemon, Progress, cpu_seconds, net_bench, summarise
+from net_common import LOOPBACK, NULL, Measuring, NetDaemon, Progress, Runs, cpu_seconds, net_bench
 
 from guestlib.testpmd import Testpmd  # noqa: E402, net_common has made it known
 
@@ -86,7 +87,7 @@ def drive_with_testpmd(mode, target, socket, options):
     return run
 
 
-def runs_of(targets, options):
+def one_round(targets, runs, options):
     for mode, (_, forward, _, _) in MODES.items():
         for target in targets:
             for client, drive, possible in (("net_bench", drive_with_net_bench, True),
@@ -96,17 +97,13 @@ def runs_of(targets, options):
                 socket = target.begin(mode)
                 if socket is None:
                     continue
-                try:
-                    run = drive(mode, target, socket, options)
-                finally:
-                    target.end()
-                run.update(mode=mode, client=client, backend=target.name)
-                yield run
+                runs.add(functools.partial(drive, mode, target, socket, options), mode=mode, client=client, backend=target.name)
+                target.end()
 
 
 def measure(options, folder):
     progress = Progress("speed", options.repetitions)
-    runs = []
+    runs = Runs()
     devices = {"null": NULL, "loopback": LOOPBACK}
     with NetDaemon("sidecored always", "always", devices, options, folder) as always, \
             NetDaemon("sidecored adaptive", "adaptive", devices, options, folder) as adaptive:
@@ -115,6 +112,6 @@ def measure(options, folder):
                      name="testpmd, the back-end") as testpmd:
             targets = [SidecoreTarget("always", always), SidecoreTarget("adaptive", adaptive), DpdkTarget(testpmd, socket)]
             for repetition in range(options.repetitions):
-                runs += runs_of(targets, options)
+                one_round(targets, runs, options)
                 progress.done(repetition)
-    return {"rows": summarise(runs, KEYS, FIGURES), "runs": runs}
+    return runs.result(KEYS, FIGURES)
