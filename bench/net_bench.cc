@@ -47,8 +47,10 @@ struct Options {
 };
 
 const std::map<std::string, NetMode>& modes() {
-    static const std::map<std::string, NetMode> known{
-        {"tx", NetMode::transmit}, {"loop", NetMode::loop}, {"rr", NetMode::request_response}};
+    static const std::map<std::string, NetMode> known{{"tx", NetMode::transmit},
+                                                      {"rx", NetMode::receive},
+                                                      {"loop", NetMode::loop},
+                                                      {"rr", NetMode::request_response}};
     return known;
 }
 
@@ -260,11 +262,12 @@ int main(int argc, char** argv) {
     auto* const target = app.add_option_group("target")->require_option(1);
     target->add_option("--socket", options.socket, "the back-end's listening socket");
     target->add_flag("--mirror", options.mirror, "a thread here that sends back: what this driver can show at most");
-    app.add_option("--mode", options.modes,
-                   "tx: frames as fast as possible; loop: and receive what comes back; rr: one byte at a time, which "
-                   "comes back; several make a run each")
+    app.add_option(
+           "--mode", options.modes,
+           "tx: frames as fast as possible; rx: what comes by itself, which may be nothing; loop: frames as fast as "
+           "possible, and receive what comes back; rr: one byte at a time, which comes back; several make a run each")
         ->delimiter(',')
-        ->check(CLI::IsMember({"tx", "loop", "rr"}))
+        ->check(CLI::IsMember({"tx", "rx", "loop", "rr"}))
         ->capture_default_str();
     app.add_option("--bytes", options.stream.bytes, "of a frame, from its Ethernet header on; not in rr")
         ->check(CLI::Range(42, 65549))

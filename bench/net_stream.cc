@@ -52,10 +52,12 @@ NetCounts& NetCounts::operator-=(const NetCounts& other) noexcept {
 
 Result<NetStream> NetStream::create(const NetTarget& target, const Options& options) {
     NetStream stream(target, options);
-    SIDECORE_TRY_ASSIGN(
-        NetTransmitLoad transmit,
-        NetTransmitLoad::create(*target.memory, *target.transmit, target.features, frame_for(options), options.chains));
-    stream.transmit_ = std::make_unique<NetTransmitLoad>(std::move(transmit));
+    if (options.mode != NetMode::receive) {
+        SIDECORE_TRY_ASSIGN(NetTransmitLoad transmit,
+                            NetTransmitLoad::create(*target.memory, *target.transmit, target.features,
+                                                    frame_for(options), options.chains));
+        stream.transmit_ = std::make_unique<NetTransmitLoad>(std::move(transmit));
+    }
     if (options.mode == NetMode::transmit) {
         return stream;
     }
@@ -81,8 +83,10 @@ void NetStream::turn(std::uint64_t now) noexcept {
     if (receive_) {
         receive_->receive();
     }
-    transmit_->reclaim();
-    transmit_->send(options_.batch);
+    if (transmit_) {
+        transmit_->reclaim();
+        transmit_->send(options_.batch);
+    }
 }
 
 NetCounts NetStream::totals() {
@@ -94,7 +98,7 @@ NetCounts NetStream::totals() {
     }
     totals.transmit_kicks = target_.transmit->statistics().kicks_sent;
     totals.receive_kicks = target_.receive->statistics().kicks_sent;
-    totals.transmitted = transmit_->used();
+    totals.transmitted = transmit_ ? transmit_->used() : 0;
     if (receive_) {
         totals.received = receive_->counts().frames;
         totals.received_bytes = receive_->counts().bytes;
@@ -121,7 +125,8 @@ NetCounts NetStream::counts() {
 
 Result<void> NetStream::finish_all() {
     const std::uint64_t end = cycles() + ns_to_cycles(5'000'000'000);
-    while (transmit_->idle() != transmit_->depth() && cycles() < end) {
+    const auto under_way = [this] { return transmit_ && transmit_->idle() != transmit_->depth(); };
+    while (under_way() && cycles() < end) {
         transmit_->reclaim();
         if (receive_) {
             receive_->receive();
@@ -132,7 +137,7 @@ Result<void> NetStream::finish_all() {
             return failure(ErrorKind::protocol_violation, queue->violation());
         }
     }
-    if (transmit_->idle() != transmit_->depth()) {
+    if (under_way()) {
         return failure(ErrorKind::timed_out, "the back-end lost frames, or a wake-up: it does not use them");
     }
     return {};

@@ -17,6 +17,7 @@ namespace sidecore::bench {
 
 enum class NetMode : std::uint8_t {
     transmit,          ///< frames, as fast as the device takes them
+    receive,           ///< what comes by itself
     loop,              ///< and what comes back is received
     request_response,  ///< one byte at a time, which comes back
 };
@@ -80,7 +81,8 @@ private:
 
     NetTarget target_;
     Options options_;
-    std::unique_ptr<frontend::NetTransmitLoad> transmit_;  // behind pointers, which stay when a NetStream is moved
+    // Behind pointers, which stay when a NetStream is moved
+    std::unique_ptr<frontend::NetTransmitLoad> transmit_;  // none in mode receive
     std::unique_ptr<frontend::NetReceiveLoad> receive_;    // none in mode transmit
     std::optional<frontend::NetRequestResponse> exchange_;
     NetCounts before_;

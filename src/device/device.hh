@@ -52,6 +52,9 @@ public:
     virtual Result<std::unique_ptr<DeviceQueue>> create_queue(std::uint16_t index, virtqueue::SplitQueue ring,
                                                               Notifiers notifiers) = 0;
 
+    /// Whether its queues use chains in the order in which they take them: then the used ring shows where one that was cut off goes on.
+    virtual bool in_order() const noexcept { return false; }
+
     /// The front-end enables or disables a queue, started or not. Nothing need follow from it: a disabled queue is not served.
     virtual void queue_enabled(std::uint16_t index, bool enabled) {
         static_cast<void>(index);

@@ -79,6 +79,7 @@ public:
     std::string description() const override;
     std::uint64_t features() const noexcept override { return features_; }
     std::uint16_t max_queues() const noexcept override;
+    bool in_order() const noexcept override { return true; }
     void accept_features(std::uint64_t features) override;
     void read_config(std::uint32_t offset, std::span<std::byte> out) const override;
     Result<void> write_config(std::uint32_t offset, std::span<const std::byte> data, bool migration) override;

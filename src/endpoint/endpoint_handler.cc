@@ -121,10 +121,15 @@ Result<void> Endpoint::start_vring(std::uint16_t index, vhost_user::VringSetup s
         .available = setup.addresses.available,
         .used = setup.addresses.used,
         .next_available = setup.available_base,
+        .in_order = device_->in_order(),
         .event_index = (features & feature_event_index) != 0,
         .indirect = (features & feature_indirect) != 0,
     };
     SIDECORE_TRY_ASSIGN(auto ring, virtqueue::SplitQueue::create(map_, queue.ring));
+    if (ring.next_available() != setup.available_base) {
+        spdlog::info("{}: vring {} goes on at {}, where its used ring ends, and not at {}", options_.name, index,
+                     ring.next_available(), setup.available_base);
+    }
     device::Notifiers notifiers{std::move(setup.kick), std::move(setup.call), std::move(setup.error)};
     // VIRTIO 2.1.2: a device that needs a reset sends a configuration change notification.
     notifiers.on_broken = [this] { announce_config_change(); };

@@ -42,6 +42,9 @@ Result<SplitQueue> SplitQueue::create(std::shared_ptr<const memory::MemoryMap> m
     SplitQueue queue(std::move(map), setup);
     SIDECORE_TRY(queue.resolve());
     queue.next_used_ = queue.published_ = queue.decided_ = shared16(queue.used_ + UsedRing::index_offset).load();
+    if (setup.in_order) {
+        queue.next_available_ = queue.known_available_ = queue.next_used_;
+    }
     // VIRTIO 2.7.10.2: with the event index the flags stay 0; without, 0 is what the ring starts with.
     shared16(queue.used_ + UsedRing::flags_offset).store(0, std::memory_order_relaxed);
     if (setup.event_index) {

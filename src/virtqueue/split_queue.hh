@@ -47,6 +47,10 @@ public:
         memory::UserAddress available;
         memory::UserAddress used;
         std::uint16_t next_available = 0;
+        /// The device uses chains in the order in which it takes them. Then the used index says too where to go on, and counts more: it is
+        /// what the driver has seen. A front-end that has lost its back-end, and with it the number of the next chain, may start again at 0
+        /// (DPDK's virtio-user does so).
+        bool in_order = false;
         bool event_index = false;  ///< VIRTIO_F_EVENT_IDX negotiated
         bool indirect = false;     ///< VIRTIO_F_INDIRECT_DESC negotiated
     };
@@ -127,6 +131,7 @@ public:
     const QueueFault& fault() const noexcept { return fault_; }
     bool broken() const noexcept { return static_cast<bool>(fault_); }
     std::uint32_t size() const noexcept { return setup_.size; }
+    /// The next chain to take. After create() with Setup::in_order not always what was asked for.
     std::uint16_t next_available() const noexcept { return next_available_; }
     /// Chains popped and not pushed yet: never more than size().
     std::uint16_t in_flight() const noexcept { return in_flight_; }

@@ -35,6 +35,10 @@ std::string error_of(NetDevice::Options options) {
     return made ? "" : made.error().message;
 }
 
+TEST(NetDevice, UsesChainsInOrder) {
+    EXPECT_TRUE(device_on(std::make_shared<FakeLink::State>(), {})->in_order());
+}
+
 TEST(NetDevice, OffersWhatItIsAskedForAndWhatTheLinkCanDo) {
     const auto link = std::make_shared<FakeLink::State>();
     const auto plain = device_on(

@@ -60,6 +60,34 @@ TEST(SplitQueue, gives_a_buffer_that_lies_in_two_regions_as_two_pieces) {
     EXPECT_EQ(bytes_of(chain.writable), "cd");
 }
 
+TEST(SplitQueue, that_is_in_order_goes_on_where_its_used_ring_ends) {
+    QueueWorld world;
+    for (const std::uint16_t head : Indexes{4, 0, 3}) {
+        world.ring.set_chain(head, {{data, 64, true}});
+        world.make_available(head);
+    }
+    for (int i = 0; i < 2; ++i) {
+        world.queue.push(world.pop_chain().head, 1);
+    }
+    world.queue.publish();
+
+    // The front-end has lost the number of the next chain with the back-end that knew it.
+    auto setup = world.ring.setup();
+    ASSERT_EQ(setup.next_available, 0);
+    setup.in_order = true;
+    world.queue = *virtqueue::SplitQueue::create(world.ram.map(), setup);
+    EXPECT_EQ(world.queue.next_available(), 2);
+    EXPECT_EQ(world.queue.available(), 1);
+    EXPECT_EQ(world.pop_chain().head, 3);
+    EXPECT_EQ(world.pop(), PopResult::empty);
+
+    // Of another the used ring does not say which chains are done; it does as it is told.
+    setup.in_order = false;
+    world.queue = *virtqueue::SplitQueue::create(world.ram.map(), setup);
+    EXPECT_EQ(world.queue.next_available(), 0);
+    EXPECT_EQ(world.pop_chain().head, 4);
+}
+
 TEST(SplitQueue, hands_chains_back_in_any_order_with_what_was_written) {
     QueueWorld world;
     for (const std::uint16_t head : Indexes{5, 0, 3}) {

@@ -14,12 +14,13 @@ CLONE_NEWNET = 0x40000000
 
 @dataclasses.dataclass
 class Network:
-    """One vhost-user-net device; `name` is that of its tap interface too."""
+    """One vhost-user-net device; without a `back_end` on a tap interface of its name."""
 
     name: str
     mac: str = "52:54:00:00:00:11"
     pairs: int = 1
-    socket: pathlib.Path = None  # where the back-end listens; set when it is added
+    socket: pathlib.Path = None  # the vhost-user socket; set when it is added
+    back_end: dict = None  # a network of another kind, as the configuration has it
 
 
 def may_have_taps():

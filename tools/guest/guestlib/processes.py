@@ -99,13 +99,13 @@ def kill_group(group):
 
 
 class Process:
-    """A program in a process group of its own, its output in a file."""
+    """A program in a process group of its own, its output in a file. Its input is empty, or with stdin=subprocess.PIPE what write() gives it."""
 
-    def __init__(self, name, command, log, pass_fds=(), environment=None):
+    def __init__(self, name, command, log, pass_fds=(), environment=None, stdin=subprocess.DEVNULL):
         self.name = name
         self.log = pathlib.Path(log)
         with open(self.log, "ab") as output:
-            self._popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output,
+            self._popen = subprocess.Popen([str(word) for word in command], stdin=stdin, stdout=output,
                                            stderr=subprocess.STDOUT, pass_fds=pass_fds, start_new_session=True,
                                            env={**os.environ, **(environment or {})})
         Guard.get().add("group", self.pid)
@@ -116,6 +116,14 @@ class Process:
 
     def running(self):
         return self._popen.poll() is None
+
+    def write(self, text):
+        """To its input."""
+        try:
+            self._popen.stdin.write(text.encode())
+            self._popen.stdin.flush()
+        except BrokenPipeError:
+            raise GuestError(f"{self.name} has ended\n{self.log_end()}") from None
 
     def wait(self, timeout):
         """The exit status; an error if there is none within `timeout` seconds."""
@@ -136,6 +144,8 @@ class Process:
         """Ends the whole group at once; nothing happens if it is gone already."""
         kill_group(self.pid)
         self._popen.wait()
+        if self._popen.stdin:
+            self._popen.stdin.close()
         # The group may have members that are not our children; they are dying.
         deadline = time.monotonic() + 5
         while group_exists(self.pid) and time.monotonic() < deadline:

@@ -70,7 +70,8 @@ class Sidecore:
         network.socket = self._workspace / f"{network.name}.sock"
         spec = self._workspace / f"{network.name}.json"
         spec.write_text(json.dumps({"name": network.name, "type": "net", "socket": str(network.socket), "pairs": network.pairs,
-                                    "mac": network.mac, "network": {"kind": "tap", "interface": network.name}, **keys}))
+                                    "mac": network.mac, "network": network.back_end or {"kind": "tap", "interface": network.name},
+                                    **keys}))
         self.command("add", "--from", spec)
 
     def resize(self, disk, size):

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bench/net, part "guest": the same with a real kernel: user-mode Linux guests that send small messages, under each policy.
+
+"tcp": iperf3 in the guest writes 64 bytes at a time, without delay, to one on the host, through a tap interface. "frames": trafgen in the guest sends
+raw frames of 64 bytes to a network that forgets them. With one guest, and with three whose devices share one worker. All guests are on the
+driver's core; the host's iperf3 is where the kernel likes it.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+from net_common import Measuring, Progress, Runs, compare_with_never
+
+from guestlib.guests import UmlGuest, build_images  # noqa: E402, net_common has made them known
+from guestlib.networks import Network, enter_network_of_our_own, ip, may_have_taps  # noqa: E402
+from guestlib.processes import Process, Workspace, wait_until  # noqa: E402
+from guestlib.sidecore import Sidecore  # noqa: E402
+
+GUESTS = 3
+PORT = 5201
+PROGRAMS = ["iperf3", "trafgen"]
+PACKAGES = {"iperf3": "iperf3", "trafgen": "netsniff-ng"}
+# A frame of 64 bytes from its Ethernet header on, to nobody.
+TRAFGEN_FRAME = "{ 0x02,0,0,0,0,2, 0x02,0,0,0,0,1, 0x88,0xb5, fill(0x55, 50) }\n"
+FIGURES = ["frames_per_s", "payload_mbit_per_s", "kicks_per_s", "kicks_per_frame", "avoided_per_s", "backend_cpus", "cpu_ns_per_frame",
+           "frames_per_s_to_never", "payload_mbit_per_s_to_never", "kicks_per_s_to_never"]
+KEYS = ["load", "policy"]
+
+
+def missing():
+    """Why this part cannot be measured here; empty if it can."""
+    absent = [program for program in PROGRAMS if shutil.which(program) is None]
+    if absent:
+        return f"{', '.join(absent)} is missing: Debian's package " + ", ".join(PACKAGES[program] for program in absent)
+    return "" if may_have_taps() else "it takes root and /dev/net/tun"
+
+
+def program_files(program):
+    """{path in the guest: content} of a program of the host and of the libraries that it needs."""
+    path = shutil.which(program)
+    files = {f"bin/{program}": pathlib.Path(path).read_bytes()}
+    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+    for line in listed.splitlines():
+        words = line.split()
+        if len(words) >= 3 and words[1] == "=>":
+            files[f"lib/x86_64-linux-gnu/{words[0]}"] = pathlib.Path(words[2]).read_bytes()
+    return files
+
+
+def guest_files():
+    files = {"etc/frame.cfg": TRAFGEN_FRAME}
+    for program in PROGRAMS:
+        files.update(program_files(program))
+    return files
+
+
+@contextlib.contextmanager
+def on_cpu(cpu):
+    """What is started meanwhile stays on that CPU."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Sample:
+    """What the daemon has counted for the guests' networks at one moment."""
+
+    def __init__(self, daemon, networks):
+        everything = daemon.statistics()
+        names = {network.name for network in networks}
+        self.seconds = everything["time_ns"] / 1e9
+        self.cpu_seconds = everything["workers"][0]["cpu_time_ns"] / 1e9
+        counters = [queue["counters"] for device in everything["devices"] if device["name"] in names for queue in device["queues"]]
+        self.kicks = sum(one["kicks"] for one in counters)
+        self.avoided = sum(one["poll_kicks"] for one in counters)
+        self.frames = sum(device["queues"][1]["counters"]["completions"] for device in everything["devices"] if device["name"] in names)
+
+
+def figures_between(before, after):
+    seconds, frames = after.seconds - before.seconds, after.frames - before.frames
+    return {"frames_per_s": frames / seconds,
+            "kicks_per_s": (after.kicks - before.kicks) / seconds,
+            "kicks_per_frame": (after.kicks - before.kicks) / max(frames, 1),
+            "avoided_per_s": (after.avoided - before.avoided) / seconds,
+            "backend_cpus": (after.cpu_seconds - before.cpu_seconds) / seconds,
+            "cpu_ns_per_frame": 1e9 * (after.cpu_seconds - before.cpu_seconds) / max(frames, 1)}
+
+
+class Machine:
+    """A guest with an interface eth0 on a tap and one, eth1, whose network forgets what is sent; and the host's iperf3 for it."""
+
+    def __init__(self, number, daemon, workspace, files, cpu):
+        self.tap = Network(f"scbench{number}", mac=f"52:54:00:00:01:0{number}")
+        self.null = Network(f"null{number}", mac=f"52:54:00:00:02:0{number}", back_end={"kind": "null"})
+        self.host = f"10.98.{number}.1"
+        for network in (self.tap, self.null):
+            daemon.add_network(network)
+        ip("addr", "add", f"{self.host}/24", "dev", self.tap.name)
+        self.server = Process(f"iperf3 {number}", ["iperf3", "--server", "--bind", self.host, "--port", PORT], workspace / f"iperf3-{number}.log")
+        with on_cpu(cpu):
+            self.guest = UmlGuest([], networks=[self.tap, self.null], name=f"uml{number}", files=files)
+        self.guest.run("for i in 0 1; do\n"
+                       f"  case $(cat /sys/class/net/eth$i/address) in {self.tap.mac}) tap=eth$i;; *) null=eth$i;; esac\n"
+                       "done\n"
+                       f"busybox ip link set $tap up\nbusybox ip addr add 10.98.{number}.2/24 dev $tap\nbusybox ip link set $null up\n"
+                       "echo $null >/tmp/null")
+
+    def start(self, load, seconds):
+        """The guest's job, which sends for so long and longer."""
+        if load == "tcp":
+            return self.guest.start(f"iperf3 --client {self.host} --port {PORT} --length 64 --no-delay --time {seconds:.0f} --json")
+        return self.guest.start("trafgen --dev $(cat /tmp/null) --conf /etc/frame.cfg --cpus 1 --no-cpu-stats >/tmp/trafgen.log 2>&1 &\n"
+                                f"busybox sleep {seconds}\nbusybox killall -9 trafgen\nwait || true")
+
+    def end(self):
+        self.guest.kill()
+        self.server.kill()
+
+
+def run_load(daemon, machines, load, policy, options):
+    """One run: all machines send at once."""
+    daemon.set_policy(policy=policy)
+    networks = [machine.tap if load == "tcp" else machine.null for machine in machines]
+    with Measuring(options) as run:
+        before = Sample(daemon, networks).frames
+        # iperf3 counts in whole seconds, and starts first; what is measured lies within.
+        jobs = [machine.start(load, options.seconds + 3) for machine in machines]
+        try:
+            wait_until(lambda: Sample(daemon, networks).frames > before + 100, 30, f"the guests send ({load}, {policy})")
+            time.sleep(0.3)
+            begin = Sample(daemon, networks)
+            time.sleep(options.seconds)
+            run.update(figures_between(begin, Sample(daemon, networks)))
+        finally:
+            outputs = [job.wait(60) for job in jobs]
+    if load == "tcp":
+        reports = [json.loads(output[output.index("{"):]) for output in outputs]
+        run["payload_mbit_per_s"] = sum(report["end"]["sum_received"]["bits_per_second"] for report in reports) / 1e6
+    return run
+
+
+def measure(options, _folder):
+    build_images("uml")
+    enter_network_of_our_own()
+    progress = Progress("guest", options.repetitions)
+    runs = Runs()
+    # The host's iperf3 may come to the worker's core, which is no reason to do other than the policy says.
+    config = f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\ngood_neighbour = false\n'
+    with Workspace() as workspace, Sidecore(options.build, config) as daemon, contextlib.ExitStack() as stack:
+        files = guest_files()
+        machines = []
+        for number in range(GUESTS):
+            machines.append(Machine(number, daemon, workspace, files, options.cpu))
+            stack.callback(machines[-1].end)
+        for repetition in range(options.repetitions):
+            for count in (1, GUESTS):
+                for load in ("tcp", "frames"):
+                    name = f"{load}, {count} guest{'s' if count > 1 else ''}"
+                    of_load = [runs.add(functools.partial(run_load, daemon, machines[:count], load, policy, options), load=name, policy=policy)
+                               for policy in options.policies]
+                    compare_with_never(of_load, ["frames_per_s", "payload_mbit_per_s", "kicks_per_s"])
+            progress.done(repetition)
+    return runs.result(KEYS, FIGURES)
