@@ -111,10 +111,8 @@ void RecordRing::pop(std::span<std::byte> out) noexcept {
     std::memcpy(&record, data_.get() + first * granule_bytes, sizeof record);
     const std::size_t at = (first * granule_bytes + sizeof record) & (size() - 1);
     const std::size_t before_end = std::min<std::size_t>(record.captured_bytes, size() - at);
-    std::memcpy(out.data(), data_.get() + at, before_end);
-    if (before_end != record.captured_bytes) {
-        std::memcpy(out.data() + before_end, data_.get(), record.captured_bytes - before_end);
-    }
+    std::copy_n(data_.get() + at, before_end, out.begin());
+    std::copy_n(data_.get(), record.captured_bytes - before_end, out.begin() + static_cast<std::ptrdiff_t>(before_end));
     committed_[first].store(false, std::memory_order_relaxed);
     consumed_.store(consumed + granules_of(record.captured_bytes), std::memory_order_release);
 }

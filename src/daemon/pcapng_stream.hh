@@ -23,6 +23,8 @@ public:
                                                        const control::CaptureRequest& request,
                                                        std::size_t ring_bytes = capture::Capture::Options{}.ring_bytes);
     ~PcapngStream() override;
+    PcapngStream(const PcapngStream&) = delete;
+    PcapngStream& operator=(const PcapngStream&) = delete;
 
     Piece read(std::span<std::byte> out) override;
     bool arm(Amount amount) override;
