@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/clock.hh"
+#include "base/prefetch.hh"
 #include "device/net_layout.hh"
 #include "virtqueue/chain_io.hh"
 
@@ -86,16 +87,16 @@ bool NetReceiveQueue::receive_one(engine::Turn& turn) noexcept {
         return false;
     }
     PacketInfo info;
-    const std::size_t pieces = lay_out_room();
-    room_[pieces] = {overflow_.get(), max_packet_bytes};
-    const std::uint32_t bytes = receiver_->receive(info, {room_.get(), pieces + 1});
+    const Room laid_out = lay_out_room(options_.mergeable ? usual_bytes_ : room());
+    room_[laid_out.pieces] = {overflow_.get(), max_packet_bytes};
+    const std::uint32_t bytes = receiver_->receive(info, {room_.get(), laid_out.pieces + 1});
     if (bytes == 0) {
         return false;
     }
     throttle_->charge(info, bytes);
     // As much as the last large ones, and less by and by.
     usual_bytes_ = bytes > usual_bytes_ ? bytes : std::max(usual_bytes_ - (usual_bytes_ - bytes) / 64, least_room);
-    const std::uint64_t placed = room();
+    const std::uint64_t placed = laid_out.bytes;
     if (bytes > placed) {
         if (!options_.mergeable) {
             return drop();
@@ -148,50 +149,74 @@ bool NetReceiveQueue::drop() noexcept {
 /// Pops buffers until there is room for a packet of so many bytes, or no more are to be had. Without mergeable buffers a packet gets one
 /// buffer, whatever its size.
 void NetReceiveQueue::gather(std::uint64_t bytes) noexcept {
-    while (buffers_begin_ == buffers_end_ || (options_.mergeable && room() < bytes)) {
-        if (buffers_end_ == max_buffers || segments_possible - segments_end_ < max_segments) {
-            return;
-        }
-        virtqueue::DescriptorChain chain;
-        if (ring_.pop({segments_.get() + segments_end_, max_segments}, chain) != virtqueue::PopResult::chain) {
-            return;
-        }
-        if (!chain.readable.empty() || chain.writable_bytes < options_.header_bytes) {
-            const std::uint64_t fault = chain.readable.empty() ? no_room_for_header : readable_buffer;
-            ring_.break_with({QueueFault::Kind::bad_request, chain.head, fault, 0});
-            return;
-        }
-        buffers_[buffers_end_++] = {chain.head, static_cast<std::uint32_t>(segments_end_),
-                                    static_cast<std::uint32_t>(chain.writable.size()), chain.writable_bytes};
-        segments_end_ += chain.writable.size();
-        gathered_bytes_ += chain.writable_bytes;
+    while ((buffers_begin_ == buffers_end_ || (options_.mergeable && room() < bytes)) && pop_some()) {
     }
+}
+
+/// The more packets a turn has, the more buffers are popped ahead of them: so the lines that are written next are on their way from the driver's
+/// CPU together, and a turn with a single packet pops nothing that it puts back. False: there is none.
+bool NetReceiveQueue::pop_some() noexcept {
+    std::uint32_t popped = 0;
+    while (popped < ahead_ && pop_one()) {
+        ++popped;
+    }
+    ahead_ = std::min(ahead_ * 2, most_ahead);
+    return popped != 0;
+}
+
+bool NetReceiveQueue::pop_one() noexcept {
+    if (buffers_end_ == max_buffers || segments_possible - segments_end_ < max_segments) {
+        return false;
+    }
+    virtqueue::DescriptorChain chain;
+    if (ring_.pop({segments_.get() + segments_end_, max_segments}, chain) != virtqueue::PopResult::chain) {
+        return false;
+    }
+    if (!chain.readable.empty() || chain.writable_bytes < options_.header_bytes) {
+        const std::uint64_t fault = chain.readable.empty() ? no_room_for_header : readable_buffer;
+        ring_.break_with({QueueFault::Kind::bad_request, chain.head, fault, 0});
+        return false;
+    }
+    const iovec& first = chain.writable.front();
+    prefetch_for_writing(first.iov_base);
+    prefetch_for_writing(static_cast<std::byte*>(first.iov_base) + std::min(first.iov_len - 1, cache_line_bytes));
+    buffers_[buffers_end_++] = {chain.head, static_cast<std::uint32_t>(segments_end_),
+                                static_cast<std::uint32_t>(chain.writable.size()), chain.writable_bytes};
+    segments_end_ += chain.writable.size();
+    gathered_bytes_ += chain.writable_bytes;
+    return true;
 }
 
 /// For one packet, in the buffers gathered.
 std::uint64_t NetReceiveQueue::room() const noexcept {
-    return gathered_bytes_ - std::min<std::uint64_t>(gathered_bytes_, options_.header_bytes);
+    if (buffers_begin_ == buffers_end_) {
+        return 0;
+    }
+    return (options_.mergeable ? gathered_bytes_ : buffers_[buffers_begin_].bytes) - options_.header_bytes;
 }
 
-/// Fills room_ with the gathered buffers' segments but for the header's place, and returns how many pieces these are.
-std::size_t NetReceiveQueue::lay_out_room() noexcept {
-    std::size_t pieces = 0;
+/// Fills room_ with segments of the gathered buffers but for the header's place: room for `bytes` of one packet, or a little more, or as much as
+/// there is.
+NetReceiveQueue::Room NetReceiveQueue::lay_out_room(std::uint64_t bytes) noexcept {
+    Room room;
     std::size_t skip = options_.header_bytes;
-    const std::uint32_t begin = buffers_[buffers_begin_].first;
-    for (std::size_t i = begin; i < segments_end_; ++i) {
+    const Buffer& buffer = buffers_[buffers_begin_];
+    const std::size_t end = options_.mergeable ? segments_end_ : buffer.first + buffer.count;
+    for (std::size_t i = buffer.first; i < end && room.bytes < bytes; ++i) {
         const iovec& segment = segments_[i];
         const std::size_t skipped = std::min(skip, segment.iov_len);
         skip -= skipped;
         if (skipped != segment.iov_len) {
-            room_[pieces++] = {static_cast<std::byte*>(segment.iov_base) + skipped, segment.iov_len - skipped};
+            room_[room.pieces++] = {static_cast<std::byte*>(segment.iov_base) + skipped, segment.iov_len - skipped};
+            room.bytes += segment.iov_len - skipped;
         }
     }
-    return pieces;
+    return room;
 }
 
 /// Copies `data` into the gathered buffers, from byte `offset` of the packet on.
 void NetReceiveQueue::write(std::span<const std::byte> data, std::uint64_t offset) noexcept {
-    lay_out_room();
+    lay_out_room(offset + data.size());
     for (const iovec* piece = room_.get(); !data.empty(); ++piece) {
         const std::size_t skipped = std::min<std::uint64_t>(offset, piece->iov_len);
         offset -= skipped;
@@ -203,13 +228,13 @@ void NetReceiveQueue::write(std::span<const std::byte> data, std::uint64_t offse
 
 /// The first bytes of a packet whose buffers are to be put back, into waiting_. The driver may have changed them: it is its own packet.
 void NetReceiveQueue::take_front_of_room(std::uint64_t bytes) noexcept {
-    std::span<iovec> pieces(room_.get(), lay_out_room());
+    std::span<iovec> pieces(room_.get(), lay_out_room(bytes).pieces);
     virtqueue::take_front(pieces, {waiting_.get(), bytes});
 }
 
 /// What lies in the gathered buffers. The driver may have changed it: it is its own packet.
 void NetReceiveQueue::let_capture(const PacketInfo& info, std::uint32_t bytes) noexcept {
-    const network::Packet packet{info, {room_.get(), lay_out_room()}, bytes};
+    const network::Packet packet{info, {room_.get(), lay_out_room(bytes).pieces}, bytes};
     captures_.take(capture::Direction::in, pair_, realtime_ns(), {&packet, 1});
 }
 
@@ -254,6 +279,7 @@ void NetReceiveQueue::put_back() noexcept {
     ring_.unpop(static_cast<std::uint16_t>(buffers_end_ - buffers_begin_));
     buffers_begin_ = buffers_end_ = segments_end_ = 0;
     gathered_bytes_ = 0;
+    ahead_ = 1;
 }
 
 bool NetReceiveQueue::arm() noexcept {
@@ -289,7 +315,7 @@ bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
         return false;
     }
     std::uint64_t offset = 0;
-    lay_out_room();
+    lay_out_room(packet.bytes);
     const iovec* to = room_.get();
     for (const iovec& piece : packet.data) {
         const auto* from = static_cast<const std::byte*>(piece.iov_base);
@@ -306,12 +332,12 @@ bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
         }
     }
     hand_over(packet.info, packet.bytes);
-    put_back();
     ++delivered_;
     return true;
 }
 
 void NetReceiveQueue::flush() noexcept {
+    put_back();
     ring_.show();
     calls_ += call();
 }

@@ -24,7 +24,7 @@ namespace sidecore::device {
 /// Thread: as DeviceQueue; as PacketSink, the same worker's thread, while another of its queues has a turn.
 ///
 /// Invariants:
-///  1. Between calls no chain is popped: those that a packet did not need are put back.
+///  1. Between calls, of deliver() and flush() between flushes, no chain is popped: those that no packet needed are put back.
 ///  2. A packet is written to as many buffers as it needs, or to none: `waiting_` keeps one for which the driver has yet to add buffers.
 ///  3. Nothing overtakes a waiting packet.
 ///  4. While the rate limit holds the queue up, packets wait in the back-end. One that is taken is charged for, at whatever cost.
@@ -77,8 +77,14 @@ private:
     bool wait_for_buffers() noexcept;
     bool drop() noexcept;
     void gather(std::uint64_t bytes) noexcept;
+    bool pop_some() noexcept;
+    bool pop_one() noexcept;
     std::uint64_t room() const noexcept;
-    std::size_t lay_out_room() noexcept;
+    struct Room {
+        std::size_t pieces = 0;
+        std::uint64_t bytes = 0;
+    };
+    Room lay_out_room(std::uint64_t bytes) noexcept;
     void write(std::span<const std::byte> data, std::uint64_t offset) noexcept;
     void take_front_of_room(std::uint64_t bytes) noexcept;
     void let_capture(const network::PacketInfo& info, std::uint32_t bytes) noexcept;
@@ -98,6 +104,8 @@ private:
     std::size_t buffers_begin_ = 0;
     std::size_t buffers_end_ = 0;
     std::uint64_t gathered_bytes_ = 0;  // of all of them
+    static constexpr std::uint32_t most_ahead = 16;
+    std::uint32_t ahead_ = 1;  // buffers to pop next
     std::unique_ptr<iovec[]> segments_;
     std::size_t segments_end_ = 0;
 

@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "network/coverage.hh"
+#include "network/inbox.hh"
 #include "network/network_backend.hh"
-#include "network/packet_ring.hh"
 
 namespace sidecore::network {
 
@@ -18,7 +18,8 @@ struct LoopbackOptions {
                              << 20U;  ///< of packets under way in each pair; as PacketRing::create() takes
 };
 
-/// What a pair sends comes back to its own receiver, in order, through memory: to measure everything else with.
+/// What a pair sends comes back to its own receiver, in order, through memory, or straight to the guest where both are on one thread: to measure
+/// everything else with.
 ///
 /// A packet that was not covered by what is accepted would take work on its contents to hand out; it is dropped instead, and counted by its
 /// sender, as is one on a pair that is not in use.
@@ -52,7 +53,7 @@ private:
 
     const std::uint16_t pairs_;
     State state_;
-    std::array<std::unique_ptr<PacketRing>, pairs_max> rings_;
+    std::array<Inbox, pairs_max> inboxes_;  // those beyond pairs_ have no ring
 };
 
 }  // namespace sidecore::network
