@@ -115,7 +115,7 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
     expect("policy", "\"rate\"", "policy: policy is a table, not a string");
     expect(
         "colour", "1",
-        "colour: unknown key \"colour\"; device can have calls, mac, mode, mtu, name, "
+        "colour: unknown key \"colour\"; device can have calls, limits, mac, mode, mtu, name, "
         "network, offloads, pairs, policy, queue, queues, read_only, "
         "retry_interval, schedule, serial, socket, socket_group, socket_permissions, speed, storage, type, vm, worker");
 }

@@ -156,7 +156,9 @@ TEST_F(MemoryChanges, RegionsComeAndGoBesideTheOnesInUse) {
     });
     // Refusals change nothing.
     EXPECT_FALSE(driver.client.rem_mem_reg(spare.regions()[0]));
-    EXPECT_FALSE(driver.client.add_mem_reg(driver.region(0)));
+    GuestMemoryFile::Region overlapping = driver.region(0);
+    overlapping.user_address = overlapping.user_address + mebibyte * 1024;
+    EXPECT_FALSE(driver.client.add_mem_reg(overlapping));
     must(driver.requests(0).flush());
 }
 
