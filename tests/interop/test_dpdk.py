@@ -53,6 +53,10 @@ class Dpdk(unittest.TestCase):
         self.addCleanup(testpmd.kill)
         return testpmd
 
+    def devices(self):
+        """What the daemon says of each device, by name."""
+        return {device["name"]: device for device in self.daemon.ask("list")["devices"]}
+
     def counters(self, network, way):
         return self.daemon.ask("show", network.name)[way]
 
@@ -61,10 +65,14 @@ class Dpdk(unittest.TestCase):
 
     def wait_for_packets(self, networks, count, way="received"):
         """Until each network has moved `count` more."""
-        goals = {network.name: self.packets(network, way) + count for network in networks}
-        for network in networks:
-            wait_until(lambda: self.packets(network, way) >= goals[network.name], PATIENCE,
-                       f"{count} more packets {way} through {network.name}")
+        names = [network.name for network in networks]
+        before = self.devices()
+
+        def moved():
+            now = self.devices()
+            return all(now[name][way]["packets"] >= before[name][way]["packets"] + count for name in names)
+
+        wait_until(moved, PATIENCE, f"{count} more packets {way} through each of {', '.join(names)}")
 
     def expect_as_sent(self, testpmd, port, network, sent=64, burst=BURST):
         """A stopped testpmd whose packets were sent round and round: nobody has lost one."""
@@ -84,12 +92,10 @@ class Dpdk(unittest.TestCase):
         """The orderly end: nobody complains, and a daemon whose front-ends have gone does nothing at all."""
         for testpmd in testpmds:
             testpmd.quit()
-        for device in self.daemon.ask("list")["devices"]:
-            wait_until(lambda: self.daemon.ask("show", device["name"])["state"] == "waiting", PATIENCE,
-                       f"{device['name']}: the front-end is gone")
-            device = self.daemon.ask("show", device["name"])
-            self.assertEqual(device["last_error"], "")
-            self.assertEqual(device["sessions"], sessions if isinstance(sessions, int) else sessions[device["name"]])
+        wait_until(lambda: all(device["state"] == "waiting" for device in self.devices().values()), PATIENCE, "the front-ends are gone")
+        for name, device in self.devices().items():
+            self.assertEqual(device["last_error"], "", name)
+            self.assertEqual(device["sessions"], sessions, name)
         self.expect_idle()
         self.daemon.stop()
 
@@ -113,15 +119,15 @@ class Dpdk(unittest.TestCase):
         """Each kind of ring sends round and round through a loopback, while the policy changes again and again."""
         networks = [self.network(name, "loopback") for name in VARIATIONS]
         testpmd = self.start_testpmd(networks, "--port-topology=loop", "--forward-mode=io", more=VARIATIONS)
-        features = {network.name: int(self.daemon.ask("show", network.name)["features"], 16) for network in networks}
-        for name, accepted in features.items():
+        for name, device in self.devices().items():
+            accepted = int(device["features"], 16)
             self.assertEqual(bool(accepted & MERGEABLE), "mrg_rxbuf=1" in VARIATIONS[name], name)
             if "packed_vq=0" in VARIATIONS[name]:
                 self.assertFalse(accepted & PACKED, name)
         testpmd.command("start tx_first")
         for policy in POLICIES:
             self.daemon.set_policy(policy=policy)
-            self.wait_for_packets(networks, 500)
+            self.wait_for_packets(networks, 200)
         testpmd.command("stop")
         for port, network in enumerate(networks):
             self.expect_as_sent(testpmd, port, network)
