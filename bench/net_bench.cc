@@ -33,6 +33,7 @@ using frontend::NetDriver;
 
 struct Options {
     std::string socket;
+    std::string receive_socket;  // of the device that frames are received from; empty: the same
     bool mirror = false;
     std::vector<std::string> modes{"tx"};
     MeasureOptions measure{.seconds = 2};
@@ -120,6 +121,24 @@ std::uint64_t memory_bytes(const Options& options) {
     return (64ULL << 20U) + 2 * chain * options.stream.chains.depth * options.pairs;
 }
 
+/// Lets the network know where frames for NetRoute's destination go: to `driver`.
+Result<void> make_known(frontend::NetDriver& driver) {
+    const frontend::NetRoute back{.source_mac = frontend::NetRoute{}.destination_mac,
+                                  .destination_mac = frontend::NetRoute{}.source_mac};
+    SIDECORE_TRY_ASSIGN(auto load, frontend::NetTransmitLoad::create(
+                                       driver.memory(), driver.transmit_queue(), driver.client().features(),
+                                       frontend::make_udp_frame(back, std::vector<std::byte>(22)), {.depth = 1}));
+    load.send(1);
+    const std::uint64_t end = cycles() + ns_to_cycles(5'000'000'000);
+    while (load.used() == 0) {
+        load.reclaim();
+        if (cycles() > end) {
+            return failure(ErrorKind::timed_out, "the back-end of --receive-socket does not use a frame");
+        }
+    }
+    return {};
+}
+
 Result<void> drive_backend(const Options& options, Run& run) {
     using namespace frontend;
     NetDriver::Options wanted;
@@ -132,17 +151,27 @@ Result<void> drive_backend(const Options& options, Run& run) {
     wanted.queue.event_index = options.event_index;
     wanted.endpoints = false;
     wanted.memory_bytes = memory_bytes(options);
-    SIDECORE_TRY_ASSIGN(NetDriver driver, NetDriver::start(options.socket, wanted));
+    std::vector<NetDriver> drivers;
+    SIDECORE_TRY_ASSIGN(NetDriver sender, NetDriver::start(options.socket, wanted));
+    drivers.push_back(std::move(sender));
+    if (!options.receive_socket.empty()) {
+        SIDECORE_TRY_ASSIGN(NetDriver receiver, NetDriver::start(options.receive_socket, wanted));
+        SIDECORE_TRY(make_known(receiver));
+        drivers.push_back(std::move(receiver));
+    }
     std::vector<NetTarget> targets;
     for (std::size_t i = 0; i < options.pairs; ++i) {
-        targets.push_back({.memory = &driver.memory(),
-                           .receive = &driver.receive_queue(i),
-                           .transmit = &driver.transmit_queue(i),
-                           .features = driver.client().features()});
+        targets.push_back({.memory = &drivers.front().memory(),
+                           .receive = &drivers.back().receive_queue(i),
+                           .transmit = &drivers.front().transmit_queue(i),
+                           .features = drivers.front().client().features(),
+                           .receive_memory = &drivers.back().memory()});
     }
     SIDECORE_TRY(drive(targets, options, run));
-    for (const NumberedQueue& queue : driver.numbered_queues()) {
-        SIDECORE_TRY(driver.client().get_vring_base(queue.vring));
+    for (NetDriver& driver : drivers) {
+        for (const NumberedQueue& queue : driver.numbered_queues()) {
+            SIDECORE_TRY(driver.client().get_vring_base(queue.vring));
+        }
     }
     return {};
 }
@@ -261,6 +290,9 @@ int main(int argc, char** argv) {
     CLI::App app("Frames through a vhost-user-net back-end, from one spinning core.");
     auto* const target = app.add_option_group("target")->require_option(1);
     target->add_option("--socket", options.socket, "the back-end's listening socket");
+    app.add_option(
+        "--receive-socket", options.receive_socket,
+        "another device's, which frames are received from, as on a switch; and the time of rr is that of one way");
     target->add_flag("--mirror", options.mirror, "a thread here that sends back: what this driver can show at most");
     app.add_option(
            "--mode", options.modes,

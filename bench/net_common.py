@@ -27,6 +27,8 @@ class NetDaemon:
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
         text = (f'[daemon]\ncontrol_socket = "{self.folder}/control.sock"\n\n[policy]\nkind = "{policy}"\n\n'
                 f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\n\n')
+        if ON_SWITCH in devices.values():
+            text += '[[switch]]\nname = "lan"\n\n'
         for device, network in devices.items():
             text += f'[[device]]\nname = "{device}"\ntype = "net"\nsocket = "{self.socket(device)}"\nnetwork = {network}\n\n'
         config = self.folder / "config.toml"
@@ -53,6 +55,7 @@ class NetDaemon:
 
 
 NULL = '{ kind = "null" }'
+ON_SWITCH = '{ kind = "switch", switch = "lan" }'
 LOOPBACK = '{ kind = "loopback" }'
 
 

@@ -7,7 +7,7 @@ The back-ends are there all the time and take turns: a testpmd that is stopped, 
 import functools
 import time
 
-from net_common import LOOPBACK, NULL, Measuring, NetDaemon, Progress, Runs, cpu_seconds, net_bench
+from net_common import LOOPBACK, NULL, ON_SWITCH, Measuring, NetDaemon, Progress, Runs, cpu_seconds, net_bench
 
 from guestlib.testpmd import Testpmd  # noqa: E402, net_common has made it known
 
@@ -20,8 +20,10 @@ MODES = {
     "tx": ("tx", "txonly", "null", "rxonly"),
     "rx": ("rx", "rxonly", None, "txonly"),
     "loop": ("loop", "io", "loopback", "io"),
+    "switch": ("loop", None, "one", None),
     "loop, macswap": ("loop", "io", None, "macswap"),
     "rr": ("rr", None, "loopback", "io"),
+    "switch, rr": ("rr", None, "one", None),
     "idle": ("rx", None, "loopback", "io"),
 }
 FIGURES = ["frames_per_s", "kicks_per_frame", "backend_cpus", "lat_p50_us", "lat_p99_us"]
@@ -40,6 +42,10 @@ class SidecoreTarget:
         device = MODES[mode][2]
         return self._daemon.socket(device) if device else None
 
+    def receiver(self, mode):
+        """The socket of the device that frames come out of, if that is another one."""
+        return self._daemon.socket("other") if MODES[mode][2] == "one" else None
+
     def end(self):
         pass
 
@@ -53,16 +59,22 @@ class DpdkTarget:
         self._socket = socket
 
     def begin(self, mode):
+        if MODES[mode][3] is None:
+            return None
         self._testpmd.command(f"set fwd {MODES[mode][3]}")
         self._testpmd.command("start")
         return self._socket
+
+    def receiver(self, _mode):
+        return None
 
     def end(self):
         self._testpmd.command("stop")
 
 
 def drive_with_net_bench(mode, target, socket, options):
-    run = net_bench(options, socket, target.pid, MODES[mode][0], "--bytes", FRAME_BYTES)
+    receiver = target.receiver(mode)
+    run = net_bench(options, socket, target.pid, MODES[mode][0], "--bytes", FRAME_BYTES, *(["--receive-socket", receiver] if receiver else []))
     rates = {"tx": "transmitted_per_s", "rr": "responses_per_s"}
     run["frames_per_s"] = run[rates.get(MODES[mode][0], "received_per_s")]
     return run
@@ -104,7 +116,7 @@ def one_round(targets, runs, options):
 def measure(options, folder):
     progress = Progress("speed", options.repetitions)
     runs = Runs()
-    devices = {"null": NULL, "loopback": LOOPBACK}
+    devices = {"null": NULL, "one": ON_SWITCH, "other": ON_SWITCH, "loopback": LOOPBACK}
     with NetDaemon("sidecored always", "always", devices, options, folder) as always, \
             NetDaemon("sidecored adaptive", "adaptive", devices, options, folder) as adaptive:
         socket = folder / "dpdk.sock"

@@ -64,8 +64,9 @@ Result<NetStream> NetStream::create(const NetTarget& target, const Options& opti
     frontend::NetLoadOptions chains = options.chains;
     chains.buffer_bytes = std::max(frontend::net_receive_bytes(target.features),
                                    options.bytes + std::uint32_t{sizeof(frontend::NetHeader)});
+    frontend::GuestMemoryFile& memory = target.receive_memory != nullptr ? *target.receive_memory : *target.memory;
     SIDECORE_TRY_ASSIGN(NetReceiveLoad receive,
-                        NetReceiveLoad::create(*target.memory, *target.receive, target.features, chains));
+                        NetReceiveLoad::create(memory, *target.receive, target.features, chains));
     stream.receive_ = std::make_unique<NetReceiveLoad>(std::move(receive));
     if (options.mode == NetMode::request_response) {
         stream.exchange_.emplace(*stream.transmit_, *stream.receive_, ns_to_cycles(patience_ns));

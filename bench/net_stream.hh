@@ -28,6 +28,7 @@ struct NetTarget {
     frontend::DriverQueue* receive = nullptr;
     frontend::DriverQueue* transmit = nullptr;
     std::uint64_t features = 0;
+    frontend::GuestMemoryFile* receive_memory = nullptr;  ///< that of `receive`, if it is another device's
 };
 
 struct NetCounts {

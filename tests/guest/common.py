@@ -5,7 +5,9 @@ import hashlib
 import os
 import pathlib
 import random
+import socket
 import sys
+import threading
 import time
 import unittest
 
@@ -84,6 +86,37 @@ class GuestTest(unittest.TestCase):
             if guest.running():
                 guest.shut_down()
         self.back_end.stop()
+
+
+class Receiver(threading.Thread):
+    """Takes one TCP connection and all that comes through it."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(address)
+        self.listener.settimeout(60)
+        self.bytes = 0
+        self.digest = None
+        self.start()
+
+    def run(self):
+        digest = hashlib.sha256()
+        with self.listener:
+            connection, _ = self.listener.accept()
+        with connection:
+            connection.settimeout(60)
+            try:
+                while chunk := connection.recv(MIB):
+                    digest.update(chunk)
+                    self.bytes += len(chunk)
+            except TimeoutError:
+                return  # the other end has gone without a word
+        self.digest = digest.hexdigest()
+
+    def finish(self):
+        """The digest of what came, once the other end has closed."""
+        self.join(60)
+        return self.digest
 
 
 def sha256_of(path):

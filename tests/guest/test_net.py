@@ -6,42 +6,12 @@ import random
 import socket
 import threading
 
-from common import MIB, POLICIES, GuestTest, expect_within, for_each_kind, needs
+from common import MIB, POLICIES, GuestTest, Receiver, expect_within, for_each_kind, needs
 from guestlib.networks import Network, enter_network_of_our_own, ip
 
 HOST, GUEST = "10.99.0.1", "10.99.0.2"
 HOST6, GUEST6 = "fd99::1", "fd99::2"
 PORT = 5555
-
-
-class Receiver(threading.Thread):
-    """Takes one TCP connection and all that comes through it."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.listener = socket.create_server((HOST, PORT))
-        self.listener.settimeout(60)
-        self.bytes = 0
-        self.digest = None
-        self.start()
-
-    def run(self):
-        digest = hashlib.sha256()
-        with self.listener:
-            connection, _ = self.listener.accept()
-        with connection:
-            connection.settimeout(60)
-            try:
-                while chunk := connection.recv(MIB):
-                    digest.update(chunk)
-                    self.bytes += len(chunk)
-            except TimeoutError:
-                return  # the other end has gone without a word
-        self.digest = digest.hexdigest()
-
-    def finish(self):
-        self.join(60)
-        return self.digest
 
 
 @for_each_kind
@@ -66,7 +36,7 @@ class Net(GuestTest):
         return self.back_end.ask("show", network.name)[way]
 
     def send_to_host(self, guest, mib):
-        receiver = Receiver()
+        receiver = Receiver((HOST, PORT))
         digest = guest.run(f"busybox dd if=/dev/urandom of=/tmp/sent bs=1M count={mib} 2>/dev/null\n"
                            f"busybox nc {HOST} {PORT} </tmp/sent\nbusybox sha256sum /tmp/sent", timeout=120).split()[0]
         self.assertEqual(receiver.finish(), digest)
@@ -149,7 +119,7 @@ class Net(GuestTest):
     def test_restart(self):
         """A guest is killed in the middle of a stream; the next one finds the device as new."""
         network, guest = self.boot_with_network()
-        Receiver()
+        Receiver((HOST, PORT))
         guest.start(f"busybox nc {HOST} {PORT} </dev/zero")
         expect_within(lambda: self.counters(network, "transmitted")["bytes"] > MIB, 20, "the stream flows")
         guest.kill()

@@ -8,7 +8,7 @@ import re
 import subprocess
 import threading
 
-from common import MIB, POLICIES, GuestTest, expect_within, for_each_kind, needs
+from common import MIB, POLICIES, GuestTest, Receiver, expect_within, for_each_kind, needs
 from guestlib.guests import build_images
 from guestlib.networks import Network, enter_network_of_our_own, ip
 
@@ -99,12 +99,16 @@ class Switch(GuestTest):
         """Random bytes through TCP, with equal checksums at both ends."""
         receiver.run("busybox rm -f /tmp/received")
         self.listen(receiver, f"{SINK} | busybox sha256sum", "/tmp/received")
-        sent = sender.run("busybox rm -f /tmp/fifo; busybox mkfifo /tmp/fifo\n"
+        sent = self.send(sender, to, mib)
+        received = receiver.run("until [ -s /tmp/received ]; do busybox usleep 20000; done; cat /tmp/received", timeout=60)
+        self.assertEqual(received.split()[0], sent)
+
+    def send(self, sender, to, mib):
+        """Random bytes to whoever listens: their digest."""
+        return sender.run("busybox rm -f /tmp/fifo; busybox mkfifo /tmp/fifo\n"
                           "busybox sha256sum </tmp/fifo >/tmp/sent & sum=$!\n"
                           f"busybox dd if=/dev/urandom bs=64k count={mib * 16} 2>/dev/null | busybox tee /tmp/fifo | "
-                          f"busybox nc {to} {PORT}\nwait $sum; cat /tmp/sent", timeout=60 + mib)
-        received = receiver.run("until [ -s /tmp/received ]; do busybox usleep 20000; done; cat /tmp/received", timeout=60)
-        self.assertEqual(received.split()[0], sent.split()[0])
+                          f"busybox nc {to} {PORT}\nwait $sum; cat /tmp/sent", timeout=60 + mib).split()[0]
 
     @needs("net", "tap")
     def test_ping(self):
@@ -213,7 +217,7 @@ class Switch(GuestTest):
 
     @needs("net", "tap", "policies")
     def test_crowd(self):
-        """Three guests copy in a ring while one of them is killed and comes back."""
+        """Three guests copy in a ring and to the host, while one of them is killed and comes back."""
         kinds = [self.kind, "uml", "uml"]
         guests = [self.join(11 + i, kind=kind) for i, kind in enumerate(kinds)]
         mib = COPY_MIB or (1 if self.slow else 4)
@@ -221,6 +225,9 @@ class Switch(GuestTest):
             self.copy(guests[0], guests[1], address(12), mib)
             self.copy(guests[1], guests[2], address(13), mib)
             self.copy(guests[2], guests[0], address(11), mib)
+            host = Receiver((address(1), PORT))
+            self.assertEqual(self.send(guests[0], address(1), mib), host.finish())
+            self.assertEqual(host.bytes, mib * MIB)
             # The second one is killed in the middle of a stream that it gets.
             self.listen(guests[1], SINK)
             guests[0].run(f"busybox nc {address(12)} {PORT} </dev/zero >/dev/null 2>&1 & echo $! >/tmp/sender")
