@@ -13,21 +13,4 @@ void Inbox::set_sink(PacketSink* new_sink) noexcept {
     sink_owner.store(new_sink == nullptr ? nullptr : this_thread_token(), std::memory_order_relaxed);
 }
 
-void Unflushed::add(Inbox& inbox) noexcept {
-    if (!inbox.unflushed) {
-        inbox.unflushed = true;
-        inbox.next_unflushed = first_;
-        first_ = &inbox;
-    }
-}
-
-void Unflushed::flush() noexcept {
-    while (first_ != nullptr) {
-        Inbox& inbox = *first_;
-        first_ = inbox.next_unflushed;
-        inbox.unflushed = false;
-        inbox.sink->flush();
-    }
-}
-
 }  // namespace sidecore::network

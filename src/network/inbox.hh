@@ -10,6 +10,8 @@
 
 namespace sidecore::network {
 
+class PortCounters;
+
 /// The one thread that calls this, as a value that no other thread alive has.
 const void* this_thread_token() noexcept;
 
@@ -26,18 +28,13 @@ struct Inbox {
     std::atomic<std::uint64_t> lost{0};            // frames that found no room here
     std::atomic<const void*> sink_owner{nullptr};  // the thread that has set sink
     PacketSink* sink = nullptr;                    // only that thread's
-    Inbox* next_unflushed = nullptr;               // likewise, as is whether it is in a list at all
-    bool unflushed = false;
-};
 
-/// The inboxes whose sinks a call of send() has used, and has to flush before it returns. All are of the thread that makes the call.
-class Unflushed {
-public:
-    void add(Inbox& inbox) noexcept;
-    void flush() noexcept;
-
-private:
-    Inbox* first_ = nullptr;
+    // Likewise: for Unflushed, see switch_port.hh.
+    bool unflushed = false;  // it is in a list
+    Inbox* next_unflushed = nullptr;
+    PortCounters* counters = nullptr;  // that are to be told of what was delivered since
+    std::uint64_t delivered_frames = 0;
+    std::uint64_t delivered_bytes = 0;
 };
 
 }  // namespace sidecore::network

@@ -45,6 +45,30 @@ PortTraffic PortCounters::read() const noexcept {
     return traffic;
 }
 
+void Unflushed::add(Inbox& inbox, PortCounters& counters, std::uint32_t bytes) noexcept {
+    if (!inbox.unflushed) {
+        inbox.unflushed = true;
+        inbox.next_unflushed = first_;
+        inbox.counters = &counters;
+        inbox.delivered_frames = inbox.delivered_bytes = 0;
+        first_ = &inbox;
+    }
+    ++inbox.delivered_frames;
+    inbox.delivered_bytes += bytes;
+}
+
+void Unflushed::flush() noexcept {
+    while (first_ != nullptr) {
+        Inbox& inbox = *first_;
+        first_ = inbox.next_unflushed;
+        inbox.unflushed = false;
+        PortCounters::add(inbox.counters->direct, inbox.delivered_frames);
+        PortCounters::add(inbox.counters->frames_out, inbox.delivered_frames);
+        PortCounters::add(inbox.counters->bytes_out, inbox.delivered_bytes);
+        inbox.sink->flush();
+    }
+}
+
 // ---- a guest ----
 
 Result<std::shared_ptr<GuestPort>> GuestPort::create(PortNumber number, PortOptions options) {
@@ -90,14 +114,13 @@ void GuestPort::deliver(const Packet& packet, std::uint16_t pair, Unflushed& unf
     // Never past what waits: this thread has the receiver, so it may look at the ring as its consumer. That there is nothing to pop is not
     // enough: an earlier frame of ours may be behind one that another sender is still copying.
     if (inbox.sink_is_ours() && inbox.ring->unused() && inbox.sink->deliver(packet)) {
-        unflushed.add(inbox);
-        PortCounters::add(counters().direct);
-    } else if (!inbox.ring->push(packet)) {
+        unflushed.add(inbox, counters(), packet.bytes);
+    } else if (inbox.ring->push(packet)) {
+        count_out(packet);
+    } else {
         counters().drop(PortDrop::inbox_full);
         inbox.lost.fetch_add(1, std::memory_order_relaxed);
-        return;
     }
-    count_out(packet);
 }
 
 // ---- another back-end ----

@@ -81,6 +81,17 @@ public:
     alignas(64) std::array<Counter, port_drops> drops{};
 };
 
+/// The inboxes whose sinks a call of send() has used, and has to flush before it returns. All are of the thread that makes the call.
+class Unflushed {
+public:
+    /// A frame of so many bytes has been delivered to the sink, which `counters` are told in the end: once for all.
+    void add(Inbox& inbox, PortCounters& counters, std::uint32_t bytes) noexcept;
+    void flush() noexcept;
+
+private:
+    Inbox* first_ = nullptr;
+};
+
 /// A port as the switch's senders see it: somewhere that frames go.
 ///
 /// Thread: deliver() and pair_for() any, with no lock unless a kind of port says so. A port outlives the set of ports that it was in: who has
