@@ -230,5 +230,38 @@ TEST_F(NetReceivePlain, APacketGetsOneBufferAndIsDroppedIfThatIsTooSmall) {
     EXPECT_EQ(counts().packets, 2U);
 }
 
+TEST_F(NetReceivePlain, EachPacketGetsItsOwnBufferHoweverManyWerePoppedAhead) {
+    offer_buffers(40, 100);
+    for (std::uint64_t i = 0; i < 30; ++i) {
+        arrive(pattern(60 + i % 20, i));
+        if (i == 15) {
+            arrive(pattern(150, 99));  // no buffer is so large
+        }
+    }
+    EXPECT_EQ(net.serve().requests, 30U);
+    EXPECT_EQ(net.queue().next_available(), 30) << "the others are back";
+    for (std::uint64_t i = 0; i < 30; ++i) {
+        EXPECT_EQ(next_packet().bytes, pattern(60 + i % 20, i)) << i;
+    }
+    EXPECT_EQ(counts().dropped_no_room, 1U);
+
+    net.queue().entered();
+    for (std::uint64_t i = 0; i < 5; ++i) {
+        std::vector<std::byte> bytes = pattern(60, i);
+        const std::array pieces{iovec{bytes.data(), bytes.size()}};
+        EXPECT_TRUE(net.link().sink->deliver({{}, pieces, 60}));
+    }
+    std::vector<std::byte> bytes = pattern(150, 5);
+    const std::array pieces{iovec{bytes.data(), bytes.size()}};
+    EXPECT_FALSE(net.link().sink->deliver({{}, pieces, 150}));
+    net.link().sink->flush();
+    EXPECT_EQ(net.queue().next_available(), 35);
+    for (std::uint64_t i = 0; i < 5; ++i) {
+        EXPECT_EQ(next_packet().bytes, pattern(60, i)) << i;
+    }
+    EXPECT_EQ(left(), 0U);
+    net.queue().left();
+}
+
 }  // namespace
 }  // namespace sidecore::device

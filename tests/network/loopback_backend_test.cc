@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/loopback_backend.hh"
 
+#include <vector>
+
 #include <gtest/gtest.h>
 
+#include "network/fake_sink.hh"
 #include "network/packet_tools.hh"
 
 namespace sidecore::network::test {
@@ -44,6 +47,36 @@ TEST_F(LoopbackBackendTest, EachPairHearsItself) {
         EXPECT_EQ(receive(pair), 100U + pair);
         EXPECT_EQ(receive(pair), 0U);
     }
+}
+
+TEST_F(LoopbackBackendTest, WhatTheSameThreadReceivesGoesStraightToTheGuest) {
+    FakeSink sink;
+    sink.room = 2;
+    receivers_[0]->set_sink(&sink);
+    std::vector<PacketBuffer> buffers;
+    buffers.reserve(3);
+    std::vector<Packet> packets;
+    for (const std::size_t bytes : {100, 200, 300}) {
+        packets.push_back(buffers.emplace_back(make_packet(random_, bytes)).packet());
+    }
+    EXPECT_EQ(senders_[0]->send(packets), 3U);
+    ASSERT_EQ(sink.frames.size(), 2U);
+    EXPECT_EQ(sink.frames[0].size(), 100U);
+    EXPECT_EQ(sink.frames[1].size(), 200U);
+    EXPECT_EQ(sink.flushes, 1);
+
+    sink.room = 10;
+    EXPECT_TRUE(send(0, 400));
+    EXPECT_EQ(sink.frames.size(), 2U) << "one waits before it";
+    EXPECT_EQ(receive(0), 300U);
+    EXPECT_EQ(receive(0), 400U);
+    EXPECT_TRUE(send(0, 500));
+    EXPECT_EQ(sink.frames.size(), 3U);
+
+    receivers_[0]->set_sink(nullptr);
+    EXPECT_TRUE(send(0, 600));
+    EXPECT_EQ(receive(0), 600U);
+    EXPECT_EQ(sink.frames.size(), 3U);
 }
 
 TEST_F(LoopbackBackendTest, PairsThatAreNotInUseDrop) {

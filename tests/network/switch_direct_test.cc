@@ -6,35 +6,11 @@
 
 #include <gtest/gtest.h>
 
+#include "network/fake_sink.hh"
 #include "network/switch_tools.hh"
 
 namespace sidecore::network::test {
 namespace {
-
-/// A guest's buffers: room for so many frames.
-class FakeSink final : public PacketSink {
-public:
-    bool deliver(const Packet& packet) noexcept override {
-        if (room == 0) {
-            return false;
-        }
-        --room;
-        frames.push_back(bytes_of(packet));
-        infos.push_back(packet.info);
-        shown = false;
-        return true;
-    }
-    void flush() noexcept override {
-        shown = true;
-        ++flushes;
-    }
-
-    std::size_t room = 1000;
-    std::vector<Bytes> frames;
-    std::vector<PacketInfo> infos;
-    bool shown = true;
-    int flushes = 0;
-};
 
 class SwitchDirectTest : public testing::Test {
 protected:

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "network/fake_sink.hh"
 #include "network/loopback_backend.hh"
 #include "network/switch_tools.hh"
 
@@ -101,6 +102,20 @@ protected:
     FakeNetwork network_;
     std::unique_ptr<Switch> switch_ = must(Switch::create());
 };
+
+TEST_F(SwitchUplinkTest, AGuestIsShownWhatComesInBatches) {
+    Guest guest(*switch_, {.name = "guest"});
+    FakeSink sink;
+    guest.receiver().set_sink(&sink);
+    const auto pump = must(switch_->open_uplink_pump());
+    network_.to_come.assign(20, {plain_frame(everybody, station(100), 100), {}});
+    const UplinkPump::Pumped pumped = pump->run(100);
+    EXPECT_EQ(pumped.frames, 20U);
+    EXPECT_EQ(pumped.bytes, 2000U);
+    EXPECT_EQ(sink.frames.size(), 20U);
+    EXPECT_EQ(sink.flushes, 2) << "of 16 at most";
+    guest.receiver().set_sink(nullptr);
+}
 
 TEST_F(SwitchUplinkTest, FramesGoOutAndComeIn) {
     Guest a(*switch_, {.name = "a"});
