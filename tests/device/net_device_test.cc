@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -183,7 +185,7 @@ protected:
         const frontend::GuestBuffer place = net.buffer(2 + data.size());
         place.host[0] = std::byte{kind};
         place.host[1] = std::byte{what};
-        std::memcpy(place.host + 2, data.data(), data.size());
+        std::ranges::copy(std::as_bytes(std::span(data)), place.host + 2);
         const frontend::GuestBuffer answer = net.buffer(1);
         answer.host[0] = std::byte{0xee};
         std::vector<frontend::Piece> pieces{{place.address, 2, false}};
