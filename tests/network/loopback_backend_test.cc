@@ -56,7 +56,7 @@ TEST_F(LoopbackBackendTest, WhatTheSameThreadReceivesGoesStraightToTheGuest) {
     std::vector<PacketBuffer> buffers;
     buffers.reserve(3);
     std::vector<Packet> packets;
-    for (const std::size_t bytes : {100, 200, 300}) {
+    for (const std::size_t bytes : {100U, 200U, 300U}) {
         packets.push_back(buffers.emplace_back(make_packet(random_, bytes)).packet());
     }
     EXPECT_EQ(senders_[0]->send(packets), 3U);
