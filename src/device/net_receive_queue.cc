@@ -60,8 +60,8 @@ engine::Turn NetReceiveQueue::serve(std::uint32_t budget) noexcept {
     if (turn.requests != 0 && service_times_ != nullptr) {
         service_times_->record(cycles() - start, turn.requests);
     }
-    turn.completed = turn.requests + std::exchange(delivered_, 0);
-    turn.calls = publish() + std::exchange(calls_, 0);
+    turn.completed = turn.requests;
+    turn.calls = publish();
     ring_.check_memory();
     if (ring_.broken()) {
         report_broken();
@@ -332,14 +332,16 @@ bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
         }
     }
     hand_over(packet.info, packet.bytes);
-    ++delivered_;
+    ++elsewhere_.requests;
+    ++elsewhere_.completed;
+    elsewhere_.bytes += packet.bytes;
     return true;
 }
 
 void NetReceiveQueue::flush() noexcept {
     put_back();
     ring_.show();
-    calls_ += call();
+    elsewhere_.calls += call();
 }
 
 }  // namespace sidecore::device

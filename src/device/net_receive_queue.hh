@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <sys/uio.h>
+#include <utility>
 
 #include "capture/capture_point.hh"
 #include "device/device_queue.hh"
@@ -51,6 +52,7 @@ public:
     int second_kick_fd() const noexcept override { return receiver_->packet_fd(); }
     int timer_fd() const noexcept override { return throttle_->fd(); }
     int completion_fd() const noexcept override { return -1; }
+    engine::Turn done_elsewhere() noexcept override { return std::exchange(elsewhere_, {}); }
     void entered() noexcept override { receiver_->set_sink(this); }
     void left() noexcept override { receiver_->set_sink(nullptr); }
 
@@ -118,8 +120,7 @@ private:
     std::uint32_t waiting_bytes_ = 0;     // 0: none
     std::uint16_t waiting_for_more_ = 0;  // than so many buffers
 
-    std::uint32_t delivered_ = 0;  // by other queues' turns, not told to the engine yet
-    std::uint32_t calls_ = 0;      // likewise
+    engine::Turn elsewhere_;  // what other queues' turns have brought, not told to the engine yet
 };
 
 }  // namespace sidecore::device

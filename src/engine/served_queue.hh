@@ -65,6 +65,9 @@ public:
     /// Takes and starts up to `budget` requests (at least 1).
     virtual Turn serve(std::uint32_t budget) noexcept = 0;
 
+    /// What was done for it outside of its turns, by other queues of the same worker, since this was last asked.
+    virtual Turn done_elsewhere() noexcept { return {}; }
+
     /// Asks to be notified and looks again. True: nothing to do, kicks will come. False: there is work; not
     /// armed.
     virtual bool arm() noexcept = 0;

@@ -176,6 +176,7 @@ private:
     // worker_account.cc: who used the CPU
     void touch(Seat& seat);
     void settle();
+    void count_done_elsewhere();
     std::uint64_t to_ns(std::uint64_t cycle_count) const noexcept;
     std::uint64_t to_cycles(std::uint64_t ns) const noexcept;
     std::uint64_t now_ns() const noexcept { return to_ns(now_); }

@@ -24,7 +24,21 @@ void Worker::touch(Seat& seat) {
     }
 }
 
+/// What others have done for queues counts as theirs; the time that it took is that of those who did it.
+void Worker::count_done_elsewhere() {
+    for (const auto& seat : seats_) {
+        const Turn turn = seat->queue->done_elsewhere();
+        QueueStatistics& counters = *seat->statistics;
+        const bool polled = seat->mode == Mode::polled;
+        (polled ? counters.poll_requests : counters.notif_requests).add(turn.requests);
+        (polled ? counters.poll_bytes : counters.notif_bytes).add(turn.bytes);
+        counters.completions.add(turn.completed);
+        counters.calls.add(turn.calls);
+    }
+}
+
 void Worker::settle() {
+    count_done_elsewhere();
     const std::uint64_t cpu = thread_cpu_ns();
     const auto used = static_cast<double>(cpu - settled_cpu_ns_);
     settled_cpu_ns_ = cpu;

@@ -196,7 +196,13 @@ TEST_F(NetReceive, ASenderOnTheSameThreadWritesIntoTheBuffersItself) {
     net.link().sink->flush();
     EXPECT_EQ(next_packet(), (LinkPacket{packet.info, bytes}));
     EXPECT_EQ(net.queue().next_available(), 2);
-    EXPECT_EQ(net.serve().completed, 1U) << "the engine hears of it with the next turn";
+    EXPECT_EQ(net.serve().completed, 0U) << "this turn has done nothing";
+    const engine::Turn elsewhere = net.queue().done_elsewhere();
+    EXPECT_EQ(elsewhere.requests, 1U);
+    EXPECT_EQ(elsewhere.completed, 1U);
+    EXPECT_EQ(elsewhere.bytes, 3000U);
+    EXPECT_EQ(elsewhere.calls, 1U);
+    EXPECT_EQ(net.queue().done_elsewhere().completed, 0U) << "it was told";
     net.queue().left();
     EXPECT_EQ(net.link().sink, nullptr);
 }

@@ -55,6 +55,7 @@ public:
 
     bool break_next = false;
     std::uint32_t ring_size = 0;
+    Turn elsewhere;
     std::function<void()> on_turn;
     std::function<void()> on_request;
     void use_kick(Fd kick) {
@@ -71,6 +72,7 @@ public:
     std::uint32_t owed() const noexcept override { return owed_.load(); }
     std::uint32_t call() noexcept override { return tell(); }
 
+    Turn done_elsewhere() noexcept override { return std::exchange(elsewhere, {}); }
     Turn serve(std::uint32_t budget) noexcept override {
         turns_.fetch_add(1);
         if (on_turn) {

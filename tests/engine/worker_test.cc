@@ -101,6 +101,22 @@ TEST_F(WorkerTest, ServesWhatWasAvailableBeforeItCame) {
     worker->detach(*queue);
 }
 
+TEST_F(WorkerTest, WhatOthersDidForAQueueIsCountedAsItsOwn) {
+    auto& attached = attach({});
+    worker->execute([&] {
+        attached.queue.elsewhere.requests = attached.queue.elsewhere.completed = 7;
+        attached.queue.elsewhere.bytes = 700;
+        attached.queue.elsewhere.calls = 2;
+    });
+    worker->settle_accounts();
+    worker->settle_accounts();
+    const QueueSnapshot counted = attached.snapshot();
+    EXPECT_EQ(counted.completions, 7U);
+    EXPECT_EQ(counted.poll_requests + counted.notif_requests, 7U);
+    EXPECT_EQ(counted.poll_bytes + counted.notif_bytes, 700U);
+    EXPECT_EQ(counted.calls, 2U);
+}
+
 TEST_F(WorkerTest, AQueueThatIsPolledFromTheStartIsNeverKicked) {
     auto& a = attach(with(PolicyKind::always));
     for (std::uint64_t i = 1; i <= 100; ++i) {
