@@ -38,6 +38,14 @@ def needs(*abilities):
     return mark
 
 
+def slow_with(*kinds):
+    """Marks a test that is run with these kinds of guests only where it is named: it takes long, and another kind shows the same of the back-end."""
+    def mark(function):
+        function.slow_with = set(kinds)
+        return function
+    return mark
+
+
 class GuestTest(unittest.TestCase):
     """A back-end under test, and guests of one kind."""
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import threading
 
-from common import MIB, POLICIES, GuestTest, Receiver, expect_within, for_each_kind, needs
+from common import MIB, POLICIES, GuestTest, Receiver, expect_within, for_each_kind, needs, slow_with
 from guestlib.guests import build_images
 from guestlib.networks import Network, enter_network_of_our_own, ip
 
@@ -111,6 +111,7 @@ class Switch(GuestTest):
                           f"busybox nc {to} {PORT}\nwait $sum; cat /tmp/sent", timeout=60 + mib).split()[0]
 
     @needs("net", "tap")
+    @slow_with("qemu")
     def test_ping(self):
         """Echoes of many sizes between guests and to the host, over IPv4 and IPv6, with an MTU of 9000."""
         one, two = self.join(11), self.join(12)
@@ -160,12 +161,13 @@ class Switch(GuestTest):
         self.finish()
 
     @needs("net", "tap", "policies")
+    @slow_with("qemu")
     def test_offloads(self):
         """Whatever a sender leaves to others, and whether or not the receiver takes that: what arrives is what was sent."""
         eager = self.join(11)
         plain = self.join(12, kind="uml", offloads=False)
         taker = self.join(13, kind="uml")
-        mib = 1 if self.slow else 2
+        mib = 1
         with Flipping(self.back_end):
             for settings in SENDERS.values():
                 eager.run(f"ethtool -K eth0 tx on sg on tso on gso on; {f'ethtool -K eth0 {settings}' if settings else ''}", check=False)
@@ -216,6 +218,7 @@ class Switch(GuestTest):
         self.finish()
 
     @needs("net", "tap", "policies")
+    @slow_with("qemu")
     def test_crowd(self):
         """Three guests copy in a ring and to the host, while one of them is killed and comes back."""
         kinds = [self.kind, "uml", "uml"]
