@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who gets how much of a worker's time, and in which order.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -72,11 +73,15 @@ TEST_F(WorkerShare, TimeIsSharedByWeightWhateverARequestTakes) {
             attached->queue.add(64);
         }
     });
-    // What is charged is what counts, so that a thread that takes the CPU away in the middle of a turn changes nothing.
+    // What is charged is what counts. A turn in the middle of which another thread takes the CPU away is charged all of that time, and the others
+    // need theirs to catch up, so the shares are right again and again, but not at every moment.
     ASSERT_TRUE(eventually([&] { return charged(small) > ns_to_cycles(150'000'000); }));
-    const double unit = static_cast<double>(charged(small));
-    EXPECT_NEAR(static_cast<double>(charged(middle)) / unit, 2, 0.2);
-    EXPECT_NEAR(static_cast<double>(charged(large)) / unit, 4, 0.4);
+    EXPECT_TRUE(eventually([&] {
+        const double unit = static_cast<double>(charged(small));
+        return std::abs(static_cast<double>(charged(middle)) / unit - 2) < 0.2 &&
+               std::abs(static_cast<double>(charged(large)) / unit - 4) < 0.4;
+    })) << charged(small)
+        << " " << charged(middle) << " " << charged(large);
 }
 
 TEST_F(WorkerShare, AQueueThatWasIdleHasNotSavedItsShareUp) {
@@ -94,8 +99,11 @@ TEST_F(WorkerShare, AQueueThatWasIdleHasNotSavedItsShareUp) {
         late.queue.add(64);
     });
     ASSERT_TRUE(eventually([&] { return charged(late) > ns_to_cycles(150'000'000); }));
-    const double since = static_cast<double>(charged(busy) - before);
-    EXPECT_NEAR(since / static_cast<double>(charged(late)), 1, 0.1);
+    EXPECT_TRUE(eventually([&] {
+        const double since = static_cast<double>(charged(busy) - before);
+        return std::abs(since / static_cast<double>(charged(late)) - 1) < 0.1;
+    })) << charged(busy) - before
+        << " " << charged(late);
 }
 
 TEST_F(WorkerShare, ADeepQueueDoesNotHoldTheOthersUpForLongerThanItsTurn) {
