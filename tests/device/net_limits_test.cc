@@ -238,7 +238,7 @@ TEST_F(LimitOnAWorker, AllGoNoFasterThanTheLimit) {
     attach({.transmit = {.packets_per_s = 1000, .burst_ns = 10 * ms}});
     ASSERT_TRUE(eventually([&] { return sent() == packets; }));
     EXPECT_GE(monotonic_ns() - start_ns, 50 * ms);
-    EXPECT_EQ(net_->link().sent.size(), packets);
+    worker_->execute([&] { EXPECT_EQ(net_->link().sent.size(), packets); });
     EXPECT_GE(net_->device().transmitted().throttled, 1U);
 }
 
