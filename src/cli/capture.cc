@@ -35,12 +35,16 @@ class StopEvents {
 public:
     static Result<StopEvents> create(double seconds, int output);
 
+    /// The capture has begun: its seconds count from now on.
+    void begin() const noexcept;
+
     int fd() const noexcept { return all_.get(); }
 
 private:
     Fd all_;
     Fd signals_;
     Fd timer_;
+    itimerspec seconds_{};
 };
 
 Result<void> watch(const Fd& all, int fd, std::uint32_t events) {
@@ -70,8 +74,8 @@ Result<StopEvents> StopEvents::create(double seconds, int output) {
         stop.timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
         constexpr double ns_per_s = 1e9;
         const auto whole = static_cast<time_t>(seconds);
-        const itimerspec when{{}, {whole, static_cast<long>((seconds - static_cast<double>(whole)) * ns_per_s)}};
-        if (!stop.timer_ || ::timerfd_settime(stop.timer_.get(), 0, &when, nullptr) != 0) {
+        stop.seconds_.it_value = {whole, static_cast<long>((seconds - static_cast<double>(whole)) * ns_per_s)};
+        if (!stop.timer_) {
             return failure_from_errno("setting a timer");
         }
         SIDECORE_TRY(cli::watch(stop.all_, stop.timer_.get(), EPOLLIN));
@@ -79,6 +83,12 @@ Result<StopEvents> StopEvents::create(double seconds, int output) {
     // That its reader is gone is told without being asked for. A regular file cannot be watched, and has none.
     static_cast<void>(cli::watch(stop.all_, output, 0));
     return stop;
+}
+
+void StopEvents::begin() const noexcept {
+    if (timer_) {
+        ::timerfd_settime(timer_.get(), 0, &seconds_, nullptr);
+    }
 }
 
 /// Where the blocks go.
@@ -122,12 +132,14 @@ private:
 /// What comes in, on its way to the file.
 class Recorder {
 public:
-    Recorder(const Output& output, const CaptureArguments& arguments) : output_(output), arguments_(arguments) {}
+    Recorder(const Output& output, const StopEvents& stop, const CaptureArguments& arguments)
+        : output_(output), stop_(stop), arguments_(arguments) {}
 
     /// False: it is over, because of the limit or of failed().
     bool take(std::span<const std::byte> piece) {
         if (!begun_) {
             begun_ = true;
+            stop_.begin();
             output_.begin();
             fmt::print(stderr, "sidecore: capturing the packets of {}, up to {} bytes of each\n", arguments_.device,
                        arguments_.request.snap_bytes);
@@ -162,6 +174,7 @@ public:
 
 private:
     const Output& output_;
+    const StopEvents& stop_;
     const CaptureArguments& arguments_;
     pcapng::BlockCutter cutter_;
     pcapng::Bytes whole_;
@@ -182,7 +195,7 @@ Result<void> capture_packets(control::HttpClient& client, const CaptureArguments
     }
     SIDECORE_TRY_ASSIGN(const Output output, Output::open(arguments.file));
     SIDECORE_TRY_ASSIGN(const StopEvents stop, StopEvents::create(arguments.seconds, output.fd()));
-    Recorder recorder(output, arguments);
+    Recorder recorder(output, stop, arguments);
     const auto ended = client.stream(
         fmt::format("/v1/devices/{}/capture{}", arguments.device, control::to_query(arguments.request)),
         [&recorder](std::span<const std::byte> piece) { return recorder.take(piece); }, stop.fd());
