@@ -10,25 +10,25 @@
 
 namespace sidecore {
 
-/// Nanoseconds of CLOCK_MONOTONIC.
+/// What a clock of the kernel shows, in nanoseconds.
+inline std::uint64_t clock_ns(clockid_t clock) noexcept {
+    timespec now{};
+    ::clock_gettime(clock, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 inline std::uint64_t monotonic_ns() noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
-/// Nanoseconds of CLOCK_REALTIME, since 1970.
+/// Since 1970.
 inline std::uint64_t realtime_ns() noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+    return clock_ns(CLOCK_REALTIME);
 }
 
-/// CPU time of the calling thread, in nanoseconds.
+/// CPU time of the calling thread.
 inline std::uint64_t thread_cpu_ns() noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /// The cheapest monotonic counter that the CPU has: what the hot path reads. The unit is "cycles" of that

@@ -22,23 +22,23 @@ namespace sidecore::cli {
 namespace {
 
 /// The path of a device, a worker or a switch, whose name has to be one that fits into a path.
-Result<std::string> path_of(std::string_view what, const std::string& name) {
+Result<std::string> path_of(std::string_view what, std::string_view collection, const std::string& name) {
     if (!control::is_valid_name(name)) {
         return failure(ErrorKind::not_found, fmt::format("there is no {} \"{}\"", what, name));
     }
-    return fmt::format("/v1/{}{}/{}", what, what == "switch" ? "es" : "s", name);
+    return fmt::format("/v1/{}/{}", collection, name);
 }
 
 Result<std::string> device_path(const std::string& name) {
-    return path_of("device", name);
+    return path_of("device", "devices", name);
 }
 
 Result<std::string> worker_path(const std::string& name) {
-    return path_of("worker", name);
+    return path_of("worker", "workers", name);
 }
 
 Result<std::string> switch_path(const std::string& name) {
-    return path_of("switch", name);
+    return path_of("switch", "switches", name);
 }
 
 /// The path of a queue or, without one, of its device.

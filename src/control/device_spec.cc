@@ -46,13 +46,6 @@ std::string read_path(TableReader& reader, std::string_view key, std::uint64_t m
     return path.value_or("");
 }
 
-/// A key that means nothing for this `choice` of another key.
-void refuse(TableReader& reader, std::string_view key, std::string_view choice) {
-    if (reader.find(key) != nullptr) {
-        reader.report(key, fmt::format("{} means nothing for {}", key, choice));
-    }
-}
-
 StorageSpec read_storage(const Value& table, Problems& problems) {
     TableReader reader(table, "storage", problems);
     StorageSpec storage;
@@ -71,17 +64,17 @@ StorageSpec read_storage(const Value& table, Problems& problems) {
     }
     if (kind && storage.kind == StorageKind::file) {
         reader.require("path");
-        refuse(reader, "size", "kind = \"file\", where the file gives it");
+        reader.refuse("size", "for kind = \"file\", where the file gives it");
         if (storage.engine == FileEngine::io_uring) {
-            refuse(reader, "threads", "engine = \"io_uring\"");
+            reader.refuse("threads", "for engine = \"io_uring\"");
         }
     } else if (kind) {
-        const std::string choice = fmt::format("kind = \"{}\"", to_string(storage.kind));
+        const std::string choice = fmt::format("for kind = \"{}\"", to_string(storage.kind));
         reader.require("size");
-        refuse(reader, "path", choice);
-        refuse(reader, "direct", choice);
-        refuse(reader, "engine", choice);
-        refuse(reader, "threads", choice);
+        reader.refuse("path", choice);
+        reader.refuse("direct", choice);
+        reader.refuse("engine", choice);
+        reader.refuse("threads", choice);
     }
     reader.finish();
     return storage;
@@ -99,9 +92,7 @@ std::vector<QueueSpec> read_queues(TableReader& device, std::uint16_t queues, Pr
                 reader.report("index", fmt::format("queue {} is there twice", *index));
             }
         }
-        if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
-            queue.worker = std::move(worker);
-        }
+        queue.worker = read_optional_name(reader, "worker");
         queue.settings = read_setting_values(reader, Level::queue, problems);
         reader.finish();
         result.push_back(std::move(queue));
@@ -135,6 +126,11 @@ std::string read_name(TableReader& reader, std::string_view key) {
                                        key));
     }
     return name;
+}
+
+std::optional<std::string> read_optional_name(TableReader& reader, std::string_view key) {
+    std::string name = read_name(reader, key);
+    return name.empty() ? std::nullopt : std::optional(std::move(name));
 }
 
 std::string read_socket_path(TableReader& reader, std::string_view key) {
@@ -171,10 +167,10 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
     spec.socket_permissions = reader.permissions("socket_permissions").value_or(DeviceSpec::default_socket_permissions);
     spec.socket_group = reader.text("socket_group").value_or("");
     if (spec.mode == SocketMode::listen) {
-        refuse(reader, "retry_interval", "mode = \"listen\"");
+        reader.refuse("retry_interval", "for mode = \"listen\"");
     } else {
-        refuse(reader, "socket_permissions", "mode = \"connect\"");
-        refuse(reader, "socket_group", "mode = \"connect\"");
+        reader.refuse("socket_permissions", "for mode = \"connect\"");
+        reader.refuse("socket_group", "for mode = \"connect\"");
     }
     bool queues_wrong = false;
     if (spec.is_disk()) {
@@ -192,11 +188,9 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
         spec.queues = static_cast<std::uint16_t>(2 * spec.net.pairs + 1);
     }
     for (const std::string_view key : spec.is_disk() ? std::span<const std::string_view>(net_keys) : disk_keys) {
-        refuse(reader, key, fmt::format("type = \"{}\"", spec.type));
+        reader.refuse(key, fmt::format("for type = \"{}\"", spec.type));
     }
-    if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
-        spec.worker = std::move(worker);
-    }
+    spec.worker = read_optional_name(reader, "worker");
     spec.settings = read_setting_values(reader, Level::device, problems);
     // With a wrong number of queues any index is possible: one mistake, one message.
     spec.queue_specs = read_queues(reader, queues_wrong ? DeviceSpec::max_queues : spec.queues, problems);

@@ -21,6 +21,9 @@ bool is_valid_name(std::string_view name) noexcept;
 /// Reads a name, which is reported if it is none; "" if the key is absent.
 std::string read_name(TableReader& reader, std::string_view key);
 
+/// The same; nothing if the key is absent.
+std::optional<std::string> read_optional_name(TableReader& reader, std::string_view key);
+
 /// Reads the path of a UNIX socket, which is reported if it is not absolute or too long; "" if the key is absent.
 std::string read_socket_path(TableReader& reader, std::string_view key);
 

@@ -139,15 +139,6 @@ std::vector<WorkerInfo> read_workers(const Value& table, Problems& problems) {
     return ReplyReader(table, "reply", problems).list("workers", read_worker);
 }
 
-template <typename T>
-Json list_to_json(const std::vector<T>& elements) {
-    Json json = Json::array();
-    for (const T& element : elements) {
-        json.push_back(to_json(element));
-    }
-    return json;
-}
-
 }  // namespace
 
 Json counters_to_json(const Counters& counters) {

@@ -157,6 +157,16 @@ Json counters_to_json(const Counters& counters);
 /// A queue of a reply; what is wrong goes to `problems`.
 QueueInfo read_queue_info(const Value& table, Problems& problems);
 
+/// What to_json() makes of each, where it is declared by then.
+template <typename T>
+Json list_to_json(const std::vector<T>& elements) {
+    Json json = Json::array();
+    for (const T& element : elements) {
+        json.push_back(to_json(element));
+    }
+    return json;
+}
+
 Json to_json(const CpuInfo& cpu);
 Json to_json(const VmInfo& vm);
 Json to_json(const QueueInfo& queue);

@@ -47,12 +47,6 @@ std::string read_interface(TableReader& reader) {
     return name;
 }
 
-void refuse(TableReader& reader, std::string_view key, NetworkKind kind) {
-    if (reader.find(key) != nullptr) {
-        reader.report(key, fmt::format("{} means nothing for kind = \"{}\"", key, to_string(kind)));
-    }
-}
-
 NetworkSpec read_network(const Value& table, bool uplink, Problems& problems) {
     TableReader reader(table, uplink ? "uplink" : "network", problems);
     NetworkSpec network;
@@ -68,9 +62,10 @@ NetworkSpec read_network(const Value& table, bool uplink, Problems& problems) {
     network.vlan = static_cast<std::uint16_t>(reader.integer("vlan", 1, NetworkSpec::max_vlan).value_or(0));
     network.isolated = reader.boolean("isolated").value_or(false);
     if (kind) {
+        const std::string where = fmt::format("for kind = \"{}\"", to_string(network.kind));
         for (const NetworkKey& key : network_keys) {
             if (key.kind != network.kind && key.other_kind != network.kind) {
-                refuse(reader, key.key, network.kind);
+                reader.refuse(key.key, where);
             }
         }
         if (network.kind == NetworkKind::stream) {
@@ -82,7 +77,7 @@ NetworkSpec read_network(const Value& table, bool uplink, Problems& problems) {
         }
         for (const std::string_view key : port_keys) {
             if (!uplink && network.kind != NetworkKind::port) {
-                refuse(reader, key, network.kind);
+                reader.refuse(key, where);
             }
         }
     }

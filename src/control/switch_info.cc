@@ -61,13 +61,6 @@ std::vector<StationInfo> read_stations(const Value& table, Problems& problems) {
     return ReplyReader(table, "reply", problems).list("stations", read_station);
 }
 
-Json to_json(const PortInfo& port) {
-    return {{"name", port.name},
-            {"vlan", port.vlan},
-            {"isolated", port.isolated},
-            {"counters", counters_to_json(port.counters)}};
-}
-
 Json to_json(const UplinkInfo& uplink) {
     return {{"network_kind", uplink.network_kind},
             {"network_description", uplink.network_description},
@@ -76,34 +69,32 @@ Json to_json(const UplinkInfo& uplink) {
 
 }  // namespace
 
+Json to_json(const PortInfo& port) {
+    return {{"name", port.name},
+            {"vlan", port.vlan},
+            {"isolated", port.isolated},
+            {"counters", counters_to_json(port.counters)}};
+}
+
+Json to_json(const StationInfo& station) {
+    return {{"mac", station.mac}, {"vlan", station.vlan}, {"port", station.port}, {"age_s", station.age_s}};
+}
+
 Json to_json(const SwitchInfo& info) {
-    Json ports = Json::array();
-    for (const PortInfo& port : info.ports) {
-        ports.push_back(to_json(port));
-    }
     return {{"name", info.name},
             {"age_s", info.age_s},
             {"stations", info.stations},
             {"stations_max", info.stations_max},
             {"uplink", info.uplink ? to_json(*info.uplink) : Json(nullptr)},
-            {"ports", std::move(ports)}};
+            {"ports", list_to_json(info.ports)}};
 }
 
 Json to_json(const std::vector<SwitchInfo>& switches) {
-    Json list = Json::array();
-    for (const SwitchInfo& info : switches) {
-        list.push_back(to_json(info));
-    }
-    return {{"switches", std::move(list)}};
+    return {{"switches", list_to_json(switches)}};
 }
 
 Json to_json(const std::vector<StationInfo>& stations) {
-    Json list = Json::array();
-    for (const StationInfo& station : stations) {
-        list.push_back(
-            {{"mac", station.mac}, {"vlan", station.vlan}, {"port", station.port}, {"age_s", station.age_s}});
-    }
-    return {{"stations", std::move(list)}};
+    return {{"stations", list_to_json(stations)}};
 }
 
 Result<SwitchInfo> parse_switch_info(std::string_view body) {

@@ -53,6 +53,8 @@ struct StationInfo {
     friend bool operator==(const StationInfo&, const StationInfo&) = default;
 };
 
+Json to_json(const PortInfo& port);
+Json to_json(const StationInfo& station);
 Json to_json(const SwitchInfo& info);
 Json to_json(const std::vector<SwitchInfo>& switches);   // {"switches": […]}
 Json to_json(const std::vector<StationInfo>& stations);  // {"stations": […]}

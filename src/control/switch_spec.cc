@@ -12,13 +12,6 @@ namespace {
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
 
-/// Of keys that are about the uplink.
-void refuse_without_uplink(TableReader& reader, std::string_view key) {
-    if (reader.find(key) != nullptr) {
-        reader.report(key, fmt::format("{} means nothing without an uplink", key));
-    }
-}
-
 std::uint32_t read_age(TableReader& reader) {
     const auto age_ns = reader.duration("age", second_ns, SwitchSpec::max_age_s * second_ns);
     if (age_ns && *age_ns % second_ns != 0) {
@@ -39,17 +32,15 @@ SwitchSpec read_switch_spec(const Value& table, Problems& problems) {
         static_cast<std::uint32_t>(reader.integer("stations", SwitchSpec::min_stations, SwitchSpec::max_stations)
                                        .value_or(SwitchSpec::default_stations));
     spec.mtu = static_cast<std::uint16_t>(reader.integer("mtu", NetSpec::min_mtu, NetSpec::max_mtu).value_or(0));
-    if (std::string worker = read_name(reader, "worker"); !worker.empty()) {
-        spec.worker = std::move(worker);
-    }
+    spec.worker = read_optional_name(reader, "worker");
     if (const Value* uplink = reader.table("uplink")) {
         spec.uplink = read_uplink_spec(*uplink, problems);
-        if (spec.mtu != 0 && spec.uplink->kind != NetworkKind::tap) {
-            reader.report("mtu", "mtu means nothing but for an uplink of kind = \"tap\"");
+        if (spec.uplink->kind != NetworkKind::tap) {
+            reader.refuse("mtu", "but for an uplink of kind = \"tap\"");
         }
     } else if (reader.find("uplink") == nullptr) {
-        refuse_without_uplink(reader, "mtu");
-        refuse_without_uplink(reader, "worker");
+        reader.refuse("mtu", "without an uplink");
+        reader.refuse("worker", "without an uplink");
     }
     reader.finish();
     return spec;

@@ -154,40 +154,37 @@ std::optional<std::uint64_t> TableReader::duration(std::string_view key, std::ui
     return in_range(key, *parsed, lowest_ns, highest_ns, format_duration);
 }
 
-std::optional<std::uint64_t> TableReader::size(std::string_view key, std::uint64_t lowest_bytes,
-                                               std::uint64_t highest_bytes) {
+/// Plain, or as a string with a unit.
+std::optional<std::uint64_t> TableReader::quantity(std::string_view key, std::string_view type, std::uint64_t lowest,
+                                                   std::uint64_t highest,
+                                                   Result<std::uint64_t> (*parse)(std::string_view),
+                                                   std::string (*format)(std::uint64_t)) {
     const Value* value = find(key);
     if (value != nullptr && std::holds_alternative<std::uint64_t>(value->data)) {
-        return in_range(key, std::get<std::uint64_t>(value->data), lowest_bytes, highest_bytes, format_size);
+        return in_range(key, std::get<std::uint64_t>(value->data), lowest, highest, format);
     }
     const std::string* content = value != nullptr ? std::get_if<std::string>(&value->data) : nullptr;
-    if (expect(key, "a size: bytes, or a string like \"64MiB\"", content != nullptr, value) == nullptr) {
+    if (expect(key, type, content != nullptr, value) == nullptr) {
         return std::nullopt;
     }
-    auto parsed = parse_size_bytes(*content);
+    auto parsed = parse(*content);
     if (!parsed) {
         report(key, fmt::format("{}: {}", key, parsed.error().message));
         return std::nullopt;
     }
-    return in_range(key, *parsed, lowest_bytes, highest_bytes, format_size);
+    return in_range(key, *parsed, lowest, highest, format);
+}
+
+std::optional<std::uint64_t> TableReader::size(std::string_view key, std::uint64_t lowest_bytes,
+                                               std::uint64_t highest_bytes) {
+    return quantity(key, "a size: bytes, or a string like \"64MiB\"", lowest_bytes, highest_bytes, parse_size_bytes,
+                    format_size);
 }
 
 std::optional<std::uint64_t> TableReader::rate(std::string_view key, std::uint64_t lowest_bits,
                                                std::uint64_t highest_bits) {
-    const Value* value = find(key);
-    if (value != nullptr && std::holds_alternative<std::uint64_t>(value->data)) {
-        return in_range(key, std::get<std::uint64_t>(value->data), lowest_bits, highest_bits, format_rate);
-    }
-    const std::string* content = value != nullptr ? std::get_if<std::string>(&value->data) : nullptr;
-    if (expect(key, "a rate: bits per second, or a string like \"100Mbit\"", content != nullptr, value) == nullptr) {
-        return std::nullopt;
-    }
-    auto parsed = parse_rate_bits(*content);
-    if (!parsed) {
-        report(key, fmt::format("{}: {}", key, parsed.error().message));
-        return std::nullopt;
-    }
-    return in_range(key, *parsed, lowest_bits, highest_bits, format_rate);
+    return quantity(key, "a rate: bits per second, or a string like \"100Mbit\"", lowest_bits, highest_bits,
+                    parse_rate_bits, format_rate);
 }
 
 std::optional<std::uint32_t> TableReader::permissions(std::string_view key) {
@@ -234,6 +231,12 @@ std::span<const Value> TableReader::array(std::string_view key) {
 void TableReader::require(std::string_view key) {
     if (members_ != nullptr && find(key) == nullptr) {
         problems_.push_back({table_.where, fmt::format("{} needs the key \"{}\"", what_, key)});
+    }
+}
+
+void TableReader::refuse(std::string_view key, std::string_view where) {
+    if (find(key) != nullptr) {
+        report(key, fmt::format("{} means nothing {}", key, where));
     }
 }
 

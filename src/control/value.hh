@@ -97,12 +97,18 @@ public:
     /// The key has to be there: reports it if it is not.
     void require(std::string_view key);
 
+    /// Reports a member that is there and means nothing: "KEY means nothing for kind = "null"". `where`: "for kind = \"null\"".
+    void refuse(std::string_view key, std::string_view where);
+
     /// Reports a problem of a member's value, or of the table if there is no such member.
     void report(std::string_view key, std::string what);
     void finish();
 
 private:
     const Value* expect(std::string_view key, std::string_view type, bool matches, const Value* value);
+    std::optional<std::uint64_t> quantity(std::string_view key, std::string_view type, std::uint64_t lowest,
+                                          std::uint64_t highest, Result<std::uint64_t> (*parse)(std::string_view),
+                                          std::string (*format)(std::uint64_t));
     std::optional<std::uint64_t> in_range(std::string_view key, std::uint64_t value, std::uint64_t lowest,
                                           std::uint64_t highest, std::string (*format)(std::uint64_t));
 

@@ -4,8 +4,9 @@
 #include <array>
 #include <microhttpd.h>
 #include <poll.h>
-#include <pthread.h>
 #include <utility>
+
+#include "base/thread.hh"
 
 namespace sidecore::daemon {
 
@@ -26,6 +27,7 @@ Result<std::unique_ptr<ReplyStream>> ReplyStream::create(ReplyStreams& streams, 
     SIDECORE_TRY_ASSIGN(Fd wake, make_eventfd());
     std::unique_ptr<ReplyStream> stream(
         new ReplyStream(streams, connection, std::move(capture), std::move(*client), std::move(wake)));
+    SIDECORE_TRY_ASSIGN(stream->thread_, start_thread("capture", [itself = stream.get()] { itself->run(); }));
     if (!streams.add(*stream)) {
         return failure(ErrorKind::closed, "the daemon is stopping");
     }
@@ -38,16 +40,15 @@ ReplyStream::ReplyStream(ReplyStreams& streams, MHD_Connection* connection, std:
       connection_(connection),
       capture_(std::move(capture)),
       client_(std::move(client)),
-      wake_(std::move(wake)),
-      thread_([this] { run(); }) {
-    ::pthread_setname_np(thread_.native_handle(), "capture");
-}
+      wake_(std::move(wake)) {}
 
 ReplyStream::~ReplyStream() {
     streams_.remove(*this);
     over_ = true;
     signal_eventfd(wake_.get());
-    thread_.join();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
 }
 
 ssize_t ReplyStream::read(std::span<std::byte> out) {

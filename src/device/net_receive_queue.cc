@@ -154,7 +154,7 @@ void NetReceiveQueue::gather(std::uint64_t bytes) noexcept {
 }
 
 /// The more packets a turn has, the more buffers are popped ahead of them: so the lines that are written next are on their way from the driver's
-/// CPU together, and a turn with a single packet pops nothing that it puts back. False: there is none.
+/// CPU together, and a turn with a single packet pops hardly more than it needs. False: there is none.
 bool NetReceiveQueue::pop_some() noexcept {
     std::uint32_t popped = 0;
     while (popped < ahead_ && pop_one()) {

@@ -41,8 +41,8 @@ void Throttle::refresh() noexcept {
     limited_ = buckets_.bytes != nullptr || buckets_.packets != nullptr;
 }
 
-std::size_t Throttle::admit_limited(std::span<const Packet> packets) noexcept {
-    const std::uint64_t now = limiter_.now_ns();
+/// How many of them, from the front, there are tokens for; these are taken. At most batch_max.
+std::size_t Throttle::take(std::span<const Packet> packets, std::uint64_t now_ns) noexcept {
     std::size_t count = std::min(packets.size(), batch_max);
     for (std::size_t i = 0; i < count; ++i) {
         const WireLoad load = wire_load(packets[i].info, packets[i].bytes);
@@ -50,16 +50,22 @@ std::size_t Throttle::admit_limited(std::span<const Packet> packets) noexcept {
         packet_costs_[i] = load.packets;
     }
     if (buckets_.bytes != nullptr) {
-        count = buckets_.bytes->take(std::span(byte_costs_).first(count), now);
+        count = buckets_.bytes->take(std::span(byte_costs_).first(count), now_ns);
     }
     if (buckets_.packets != nullptr) {
         const std::size_t enough =
-            std::exchange(count, buckets_.packets->take(std::span(packet_costs_).first(count), now));
+            std::exchange(count, buckets_.packets->take(std::span(packet_costs_).first(count), now_ns));
         if (buckets_.bytes != nullptr && count != enough) {
             buckets_.bytes->give_back(
                 std::accumulate(byte_costs_.data() + count, byte_costs_.data() + enough, std::uint64_t{0}));
         }
     }
+    return count;
+}
+
+std::size_t Throttle::admit_limited(std::span<const Packet> packets) noexcept {
+    const std::uint64_t now = limiter_.now_ns();
+    const std::size_t count = take(packets, now);
     if (count < std::min(packets.size(), batch_max)) {
         close_until_there_is({byte_costs_[count], packet_costs_[count]}, now);
     }
@@ -79,21 +85,6 @@ void Throttle::give_back(std::span<const Packet> packets) noexcept {
             buckets_.packets->give_back(load.packets);
         }
     }
-}
-
-bool Throttle::take(const Packet& packet) noexcept {
-    const WireLoad load = wire_load(packet.info, packet.bytes);
-    const std::uint64_t now = limiter_.now_ns();
-    if (buckets_.bytes != nullptr && !buckets_.bytes->take(load.bytes, now)) {
-        return false;
-    }
-    if (buckets_.packets != nullptr && !buckets_.packets->take(load.packets, now)) {
-        if (buckets_.bytes != nullptr) {
-            buckets_.bytes->give_back(load.bytes);
-        }
-        return false;
-    }
-    return true;
 }
 
 bool Throttle::ready_limited() const noexcept {

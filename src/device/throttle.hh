@@ -44,7 +44,9 @@ public:
     void give_back(std::span<const network::Packet> packets) noexcept;
 
     /// One packet, at once or not now: it stays open.
-    bool admit_now(const network::Packet& packet) noexcept { return !limited() || take(packet); }
+    bool admit_now(const network::Packet& packet) noexcept {
+        return !limited() || take({&packet, 1}, limiter_.now_ns()) == 1;
+    }
 
     /// Where a packet is seen only once it is taken: whether one may be, of any size. It is charged afterwards, and what that was too much is
     /// made up for by those after it. close() if there is one and it may not.
@@ -78,7 +80,7 @@ private:
     }
     void refresh() noexcept;
     std::size_t admit_limited(std::span<const network::Packet> packets) noexcept;
-    bool take(const network::Packet& packet) noexcept;
+    std::size_t take(std::span<const network::Packet> packets, std::uint64_t now_ns) noexcept;
     bool ready_limited() const noexcept;
     void charge_limited(const network::PacketInfo& info, std::uint32_t bytes) noexcept;
     void close_until_there_is(const network::WireLoad& load, std::uint64_t now_ns) noexcept;

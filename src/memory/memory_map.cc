@@ -62,6 +62,10 @@ Result<void> check_all(const std::vector<RegionDescription>& regions) {
 
 }  // namespace
 
+bool same_place(const RegionDescription& one, const RegionDescription& other) noexcept {
+    return one.guest_address == other.guest_address && one.user_address == other.user_address && one.size == other.size;
+}
+
 std::string describe(const RegionDescription& region) {
     return fmt::format("memory region at guest address {:#x}, size {:#x}, file offset {:#x}",
                        region.guest_address.value, region.size, region.mmap_offset);
@@ -100,11 +104,8 @@ bool MemoryMap::holds(const RegionFile& region) const {
 
 Result<std::shared_ptr<const MemoryMap>> MemoryMap::without_region(const RegionDescription& region) const {
     auto all = regions_;
-    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& candidate) {
-        const auto& known = candidate->description();
-        return known.guest_address == region.guest_address && known.user_address == region.user_address &&
-               known.size == region.size;
-    });
+    const auto found = std::find_if(
+        all.begin(), all.end(), [&](const auto& candidate) { return same_place(candidate->description(), region); });
     if (found == all.end()) {
         return failure(ErrorKind::not_found,
                        fmt::format("there is no memory region at guest address {:#x}, user address {:#x}, size {:#x}",

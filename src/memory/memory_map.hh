@@ -26,6 +26,9 @@ struct RegionDescription {
     friend bool operator==(const RegionDescription&, const RegionDescription&) = default;
 };
 
+/// Whether they have the same addresses and size, which is how REM_MEM_REG says which region it means.
+bool same_place(const RegionDescription& one, const RegionDescription& other) noexcept;
+
 /// For messages: "memory region at guest address 0x0, size 0x1000, file offset 0x0".
 std::string describe(const RegionDescription& region);
 

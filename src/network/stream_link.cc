@@ -4,19 +4,18 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <system_error>
 #include <unistd.h>
 #include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+
+#include "base/thread.hh"
 
 namespace sidecore::network {
 
@@ -75,24 +74,11 @@ Result<void> StreamLink::start() {
         next_attempt_ = Clock::now();
         look_for_peer();  // so that it is there at once if the peer is
     }
-    sigset_t blocked;
-    sigset_t before;
-    ::sigfillset(&blocked);
-    for (const int own_fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
-        ::sigdelset(&blocked, own_fault);
+    auto thread = start_thread("sidecore-link", [this] { run(); });
+    if (!thread) {
+        return tl::unexpected(std::move(thread).error().within(name_));
     }
-    ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int os_error = 0;
-    try {
-        thread_ = std::thread([this] { run(); });
-        ::pthread_setname_np(thread_.native_handle(), "sidecore-link");
-    } catch (const std::system_error&) {
-        os_error = EAGAIN;
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (os_error != 0) {
-        return failure_from_errno(fmt::format("starting the thread of {}", name_), os_error);
-    }
+    thread_ = std::move(*thread);
     return {};
 }
 

@@ -2,15 +2,12 @@
 #include "network/xdp_retry.hh"
 
 #include <algorithm>
-#include <cerrno>
-#include <csignal>
 #include <ctime>
 #include <poll.h>
-#include <pthread.h>
-#include <system_error>
+#include <string>
 #include <utility>
 
-#include <fmt/format.h>
+#include "base/thread.hh"
 
 namespace sidecore::network {
 
@@ -33,24 +30,11 @@ bool signalled_within(int fd, const long* pause_ns) noexcept {
 Result<std::unique_ptr<XdpRetry>> XdpRetry::start(int wake, std::vector<XdpTransmitter*> transmitters,
                                                   std::string_view name) {
     std::unique_ptr<XdpRetry> retry(new XdpRetry(wake, std::move(transmitters)));
-    sigset_t blocked;
-    sigset_t before;
-    ::sigfillset(&blocked);
-    for (const int own_fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
-        ::sigdelset(&blocked, own_fault);
+    auto thread = start_thread("sidecore-xdp", [itself = retry.get()] { itself->run(); });
+    if (!thread) {
+        return tl::unexpected(std::move(thread).error().within(std::string(name)));
     }
-    ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int os_error = 0;
-    try {
-        retry->thread_ = std::thread([itself = retry.get()] { itself->run(); });
-        ::pthread_setname_np(retry->thread_.native_handle(), "sidecore-xdp");
-    } catch (const std::system_error&) {
-        os_error = EAGAIN;
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (os_error != 0) {
-        return failure_from_errno(fmt::format("starting the thread of {}", name), os_error);
-    }
+    retry->thread_ = std::move(*thread);
     return retry;
 }
 

@@ -4,16 +4,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
-#include <csignal>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/uio.h>
-#include <system_error>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "base/fd.hh"
+#include "base/thread.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
 #include "storage/completed_requests.hh"
@@ -114,7 +112,7 @@ void ThreadPoolQueue::add_completed(FileThreadPool::Job& job) noexcept {
 Result<std::unique_ptr<FileThreadPool>> FileThreadPool::create(DiskFile& file, std::uint32_t threads) {
     SIDECORE_TRY_ASSIGN(auto bounce_buffers, BounceBuffers::create(file.traits().direct ? threads : 0));
     std::unique_ptr<FileThreadPool> pool(new FileThreadPool(file, threads, std::move(bounce_buffers)));
-    if (const std::lock_guard lock(pool->mutex_); !pool->start_thread()) {
+    if (const std::lock_guard lock(pool->mutex_); !pool->add_thread()) {
         return failure_from_errno(fmt::format("starting an I/O thread for {}", file.path()), EAGAIN);
     }
     return pool;
@@ -159,23 +157,12 @@ void FileThreadPool::push(Job& first, Job& last, std::uint32_t count) noexcept {
 }
 
 /// With the mutex held.
-bool FileThreadPool::start_thread() noexcept {
-    sigset_t blocked;
-    sigset_t before;
-    ::sigfillset(&blocked);
-    for (const int own_fault : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
-        ::sigdelset(&blocked, own_fault);
+bool FileThreadPool::add_thread() {
+    auto thread = start_thread("sidecore-file", [this] { run(); });
+    if (thread) {
+        threads_.push_back(std::move(*thread));
     }
-    ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    bool started = true;
-    try {
-        threads_.emplace_back([this] { run(); });
-        ::pthread_setname_np(threads_.back().native_handle(), "sidecore-file");
-    } catch (const std::system_error&) {
-        started = false;
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return started;
+    return thread.has_value();
 }
 
 void FileThreadPool::run() noexcept {
@@ -195,7 +182,7 @@ void FileThreadPool::run() noexcept {
             if (idle_ != 0) {
                 work_arrived_.notify_one();
             } else if (threads_.size() < limit_) {
-                start_thread();
+                add_thread();
             }
         }
         lock.unlock();

@@ -55,7 +55,7 @@ private:
         threads_.reserve(threads);
     }
 
-    bool start_thread() noexcept;
+    bool add_thread();
     void run() noexcept;
     void execute(Job& job, std::byte* bounce) noexcept;
 

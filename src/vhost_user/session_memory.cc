@@ -10,7 +10,6 @@
 namespace sidecore::vhost_user {
 
 using memory::MemoryMap;
-using memory::RegionDescription;
 using memory::RegionFile;
 
 Result<Session::Answer> Session::set_mem_table(Message& message) {
@@ -46,10 +45,8 @@ Result<Session::Answer> Session::rem_mem_reg(Message& message) {
     if (!map_) {
         return refuse(message, Error{ErrorKind::not_found, "there is no memory region yet", 0});
     }
-    const auto repeated = std::ranges::find_if(repeated_regions_, [&region](const RegionDescription& known) {
-        return known.guest_address == region.description.guest_address &&
-               known.user_address == region.description.user_address && known.size == region.description.size;
-    });
+    const auto repeated = std::ranges::find_if(
+        repeated_regions_, [&region](const auto& known) { return same_place(known, region.description); });
     if (repeated != repeated_regions_.end()) {
         repeated_regions_.erase(repeated);
         return Answer::done;

@@ -96,6 +96,29 @@ class GuestTest(unittest.TestCase):
         self.back_end.stop()
 
 
+class Flipping:
+    """Changes the daemon's policy every 50 ms."""
+
+    def __init__(self, back_end):
+        self.flips = 0
+        self._back_end = back_end
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._stop.wait(0.05):
+            self._back_end.set_policy(policy=POLICIES[self.flips % len(POLICIES)])
+            self.flips += 1
+
+
 class Receiver(threading.Thread):
     """Takes one TCP connection and all that comes through it."""
 

@@ -4,9 +4,8 @@
 import hashlib
 import random
 import socket
-import threading
 
-from common import MIB, POLICIES, GuestTest, Receiver, expect_within, for_each_kind, needs
+from common import MIB, Flipping, GuestTest, Receiver, expect_within, for_each_kind, needs
 from guestlib.networks import Network, enter_network_of_our_own, ip
 
 HOST, GUEST = "10.99.0.1", "10.99.0.2"
@@ -94,25 +93,11 @@ class Net(GuestTest):
     def test_policies_flip(self):
         """Streams both ways while the policy changes again and again."""
         network, guest = self.boot_with_network()
-        stop = threading.Event()
-        flips = 0
-
-        def flip():
-            nonlocal flips
-            while not stop.wait(0.05):
-                self.back_end.set_policy(policy=POLICIES[flips % len(POLICIES)])
-                flips += 1
-
-        flipping = threading.Thread(target=flip)
-        flipping.start()
-        try:
+        with Flipping(self.back_end) as flipping:
             for _ in range(2):
                 self.send_to_host(guest, 8)
                 self.receive_from_host(guest, 8)
-        finally:
-            stop.set()
-            flipping.join()
-        self.assertGreater(flips, 10)
+        self.assertGreater(flipping.flips, 10)
         self.finish()
 
     @needs("net", "tap")

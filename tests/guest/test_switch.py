@@ -6,9 +6,8 @@ import os
 import pathlib
 import re
 import subprocess
-import threading
 
-from common import MIB, POLICIES, GuestTest, Receiver, expect_within, for_each_kind, needs, slow_with
+from common import MIB, Flipping, GuestTest, Receiver, expect_within, for_each_kind, needs, slow_with
 from guestlib.guests import build_images
 from guestlib.networks import Network, enter_network_of_our_own, ip
 
@@ -27,29 +26,6 @@ SENDERS = {"all": "", "checksums only": "tso off gso off", "nothing": "tx off sg
 
 def address(number, version=4):
     return f"10.98.0.{number}" if version == 4 else f"fd98::{number}"
-
-
-class Flipping:
-    """Changes the daemon's policy every 50 ms."""
-
-    def __init__(self, back_end):
-        self.flips = 0
-        self._back_end = back_end
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self):
-        while not self._stop.wait(0.05):
-            self._back_end.set_policy(policy=POLICIES[self.flips % len(POLICIES)])
-            self.flips += 1
 
 
 @for_each_kind
