@@ -1,29 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Network devices on a switch in the daemon, and on its way out.
 
-#include <arpa/inet.h>
 #include <cstddef>
-#include <cstring>
-#include <memory>
 #include <string>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/fd.hh"
 #include "daemon/manager_fixture.hh"
 #include "frontend/net_driver.hh"
 #include "frontend/net_frame.hh"
+#include "network/stream_peer.hh"
 
 namespace sidecore::daemon {
 namespace {
 
 using frontend::NetDriver;
-using frontend::NetRoute;
+using network::test::StreamPeer;
 using test::eventually;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -41,44 +36,6 @@ Frame frame(std::uint8_t from, std::uint8_t to, std::string_view text) {
                                     std::as_bytes(std::span(text)));
 }
 
-/// The far end of an uplink of kind "stream": packets behind their lengths.
-class FarEnd {
-public:
-    explicit FarEnd(const std::string& path) {
-        fd_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        path.copy(address.sun_path, sizeof address.sun_path - 1);
-        EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0)
-            << std::strerror(errno);
-        timeval patience{20, 0};
-        ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    }
-
-    void send(const Frame& contents) {
-        const std::uint32_t length = htonl(static_cast<std::uint32_t>(contents.size()));
-        ASSERT_EQ(::send(fd_.get(), &length, sizeof length, MSG_NOSIGNAL), ssize_t{sizeof length});
-        ASSERT_EQ(::send(fd_.get(), contents.data(), contents.size(), MSG_NOSIGNAL),
-                  static_cast<ssize_t>(contents.size()));
-    }
-
-    /// Empty if nothing comes.
-    Frame receive() {
-        std::uint32_t length = 0;
-        if (::recv(fd_.get(), &length, sizeof length, MSG_WAITALL) != ssize_t{sizeof length}) {
-            return {};
-        }
-        Frame contents(ntohl(length));
-        if (::recv(fd_.get(), contents.data(), contents.size(), MSG_WAITALL) != static_cast<ssize_t>(contents.size())) {
-            return {};
-        }
-        return contents;
-    }
-
-private:
-    Fd fd_;
-};
-
 class ManagerSwitches : public ManagerTest {
 protected:
     control::SwitchInfo add_switch(const control::SwitchSpec& spec) {
@@ -87,7 +44,7 @@ protected:
         return added.value_or(control::SwitchInfo{});
     }
 
-    /// A switch with an uplink that a FarEnd can connect to.
+    /// A switch with an uplink that a StreamPeer can connect to.
     control::SwitchSpec with_uplink(const std::string& name) {
         control::SwitchSpec spec{name};
         spec.uplink = control::NetworkSpec{
@@ -193,16 +150,16 @@ TEST_F(ManagerSwitches, ReachTheWorldThroughTheirUplinkWhichMoves) {
     EXPECT_THAT(switches_of("io0"), ElementsAre("lan"));
     add(port("vm1"));
     NetDriver guest = drive_net(port("vm1"));
-    FarEnd world(spec.uplink->path);
+    auto world = StreamPeer::connect(spec.uplink->path);
 
     const auto exchange = [&](const std::string& text) {
         // In this order: what a guest sends is lost until the uplink has noticed that somebody has connected.
-        world.send(frame(2, 1, text));
+        world.put(frame(2, 1, text));
         const auto heard = guest.receive();
         ASSERT_TRUE(heard) << heard.error().message;
         EXPECT_EQ(heard->frame, frame(2, 1, text));
         ASSERT_TRUE(guest.send(frame(1, 2, text)));
-        EXPECT_EQ(world.receive(), frame(1, 2, text));
+        EXPECT_EQ(world.take(), frame(1, 2, text));
     };
     exchange("before");
     const auto moved = manager_->move_switch("lan", {"io1"});

@@ -17,7 +17,7 @@ import time
 
 from guestlib.agent import Agent
 from guestlib.cpio import CpioWriter
-from guestlib.processes import GuestError, Process, Workspace
+from guestlib.processes import GuestError, Process, Program, Workspace
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 IMAGES = pathlib.Path(os.environ.get("SIDECORE_GUEST_IMAGES", ROOT / "build" / "guest"))
@@ -39,40 +39,21 @@ def build_images(kind):
         raise GuestError(f"the images of kind {kind} could not be built")
 
 
-class Guest:
+class Guest(Program):
     """A booted guest. Use as a context manager: its end is certain, whatever happens."""
 
     kind = None
     boot_timeout = 60
 
     def __init__(self, name, files):
+        super().__init__()
         self.name = name
         self.boot_seconds = None
-        self._workspace = Workspace()
-        self._process = None
         self._agent_socket = None
         self._agent = None
         self.initrd = self._workspace / "initrd"
         self.kernel_log = self._workspace / "kernel.log"
         self._write_initrd(files or {})
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-
-    @property
-    def pid(self):
-        return self._process.pid
-
-    @property
-    def directory(self):
-        """Holds its sockets and logs."""
-        return self._workspace.path
-
-    def running(self):
-        return self._process.running()
 
     def start(self, script):
         """Starts a shell script in the guest: the agent.Job to wait for."""
@@ -95,12 +76,10 @@ class Guest:
 
     def kill(self):
         """Ends the guest at once, as a crash of its host would. May be called twice."""
-        if self._process is not None:
-            self._process.kill()
+        super().kill()
         if self._agent_socket is not None:
             self._agent_socket.close()
             self._agent_socket = None
-        self._workspace.close()
 
     def _write_initrd(self, files):
         """The cached image with the test's own files, {path in the guest: content}, behind it."""

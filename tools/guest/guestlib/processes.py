@@ -193,6 +193,38 @@ class Workspace:
             Guard.get().forget("directory", self.path)
 
 
+class Program:
+    """What is one process, in `_process` once it has been started, and a workspace. Its end is certain if it is used as a context manager."""
+
+    def __init__(self):
+        self._workspace = Workspace()
+        self._process = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def directory(self):
+        """Holds its sockets and logs."""
+        return self._workspace.path
+
+    def running(self):
+        return self._process.running()
+
+    def kill(self):
+        """Ends it at once, as a crash would. May be called twice."""
+        if self._process is not None:
+            self._process.kill()
+        self._workspace.close()
+
+
 def wait_until(condition, timeout, what):
     """Looks until `condition()` is true, and returns its value."""
     deadline = time.monotonic() + timeout

@@ -5,10 +5,10 @@ import json
 import socket
 import time
 
-from guestlib.processes import GuestError, Process, Workspace, wait_until
+from guestlib.processes import GuestError, Process, Program, wait_until
 
 
-class QemuStorageDaemon:
+class QemuStorageDaemon(Program):
     """The same methods as sidecore.Sidecore, as far as the storage daemon has what they need.
 
     It only knows kicks, and (version 7.2) does not tell the guest that a disk has grown.
@@ -20,16 +20,12 @@ class QemuStorageDaemon:
     serial_of = staticmethod(lambda disk: "vhost_user_blk")
 
     def __init__(self):
-        self._workspace = Workspace()
-        self._process = None
+        super().__init__()
         self._monitor = None
 
     def __enter__(self):
         self.start()
         return self
-
-    def __exit__(self, *_):
-        self.kill()
 
     def start(self):
         path = self._workspace / "monitor"
@@ -53,15 +49,6 @@ class QemuStorageDaemon:
             "node-name": disk.name, "addr": {"type": "unix", "path": str(disk.socket)},
             "writable": not disk.read_only, "num-queues": disk.queues})
 
-    @property
-    def pid(self):
-        return self._process.pid
-
-    @property
-    def directory(self):
-        """Holds its sockets and logs."""
-        return self._workspace.path
-
     def worker_threads(self):
         """The thread that serves every disk."""
         return [self.pid]
@@ -74,10 +61,9 @@ class QemuStorageDaemon:
             raise GuestError(f"{self.name} ended with status {status}\n{self._process.log_end()}")
 
     def kill(self):
-        if self._process is not None:
-            self._process.kill()
+        super().kill()
+        if self._monitor is not None:
             self._monitor.close()
-        self._workspace.close()
 
 
 class Monitor:

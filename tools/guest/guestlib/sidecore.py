@@ -5,13 +5,13 @@ import json
 import pathlib
 import subprocess
 
-from guestlib.processes import GuestError, Process, Workspace, wait_until
+from guestlib.processes import GuestError, Process, Program, wait_until
 
 # What a daemon that ends in order does not leave in its log.
 ALARMS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "assertion", "[critical]")
 
 
-class Sidecore:
+class Sidecore(Program):
     """sidecored with one worker (unless `config` says otherwise) and, at first, no device."""
 
     name = "sidecore"
@@ -21,28 +21,15 @@ class Sidecore:
 
     def __init__(self, programs, config=""):
         """`programs` is a build directory; `config` is added to the configuration file (TOML)."""
+        super().__init__()
         self._daemon_program = find_program(programs, "sidecored")
         self._command_program = find_program(programs, "sidecore")
         self._config = config
-        self._workspace = Workspace()
-        self._process = None
         self.control_socket = self._workspace / "control.sock"
 
     def __enter__(self):
         self.start()
         return self
-
-    def __exit__(self, *_):
-        self.kill()
-
-    @property
-    def pid(self):
-        return self._process.pid
-
-    @property
-    def directory(self):
-        """Holds its sockets and logs."""
-        return self._workspace.path
 
     @property
     def log(self):
@@ -122,11 +109,6 @@ class Sidecore:
         log = self.log.read_text(errors="replace")
         if status != 0 or any(alarm in log for alarm in ALARMS):
             raise GuestError(f"sidecored ended with status {status}\n{self._process.log_end(60)}")
-
-    def kill(self):
-        if self._process is not None:
-            self._process.kill()
-        self._workspace.close()
 
     def _answers(self):
         if not self._process.running():

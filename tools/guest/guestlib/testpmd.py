@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from guestlib.processes import GuestError, Process, Workspace, wait_until
+from guestlib.processes import GuestError, Process, Program, wait_until
 
 PROGRAM = "dpdk-testpmd"
 PROMPT = "testpmd> "
@@ -17,14 +17,14 @@ def installed():
     return shutil.which(PROGRAM) is not None
 
 
-class Testpmd:
+class Testpmd(Program):
     """A testpmd with the given virtual devices (`--vdev`) as ports 0, 1, …, that takes commands. Needs no huge pages.
 
     `cpu` is where its forwarding thread spins, `main_cpu` where the one is that takes commands; `options` are testpmd's own.
     """
 
     def __init__(self, vdevs, options=(), cpu=None, main_cpu=None, mib=128, buffers=16384, name="testpmd"):
-        self._workspace = Workspace()
+        super().__init__()
         self.log = self._workspace / "output.log"
         cpu = min(os.sched_getaffinity(0)) if cpu is None else cpu
         main_cpu = cpu if main_cpu is None else main_cpu
@@ -41,19 +41,6 @@ class Testpmd:
         except BaseException:
             self.kill()
             raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-
-    @property
-    def pid(self):
-        return self._process.pid
-
-    def running(self):
-        return self._process.running()
 
     def command(self, text, timeout=20):
         """What it prints until it asks for the next command."""
@@ -76,12 +63,6 @@ class Testpmd:
         self.kill()
         if status != 0:
             raise GuestError(f"testpmd ended with status {status}\n{end}")
-
-    def kill(self):
-        """Ends it at once, as a crash would. May be called twice."""
-        if self._process is not None:
-            self._process.kill()
-        self._workspace.close()
 
     def log_end(self):
         return self._process.log_end()
