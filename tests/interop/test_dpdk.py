@@ -23,7 +23,7 @@ VARIATIONS = {
     "apart": "mrg_rxbuf=0,in_order=1,packed_vq=0",
     "merged-any-order": "mrg_rxbuf=1,in_order=0,packed_vq=0",
     "apart-any-order": "mrg_rxbuf=0,in_order=0,packed_vq=0",
-    "vectors": "mrg_rxbuf=0,in_order=1,packed_vq=0,vectorized=1",
+    "vectors": "mrg_rxbuf=0,in_order=0,packed_vq=0,vectorized=1",
     "packed-if-offered": "mrg_rxbuf=1,in_order=1,packed_vq=1",
     "small": "mrg_rxbuf=1,packed_vq=0,queue_size=128",
 }
