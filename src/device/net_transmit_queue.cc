@@ -58,7 +58,9 @@ engine::Turn NetTransmitQueue::serve(std::uint32_t budget) noexcept {
     }
     full_ = false;
     const std::uint64_t start = cycles();
+    // Each batch is shown at once: its packets may be back with the driver, which sends them again into what room it sees.
     while (turn.requests < budget && send_batch(budget - turn.requests, turn)) {
+        ring_.show();
     }
     turn.completed = turn.requests;
     turn.calls = publish();
