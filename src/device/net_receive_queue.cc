@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "base/clock.hh"
+#include "base/pieces.hh"
 #include "base/prefetch.hh"
 #include "device/net_layout.hh"
-#include "virtqueue/chain_io.hh"
 
 namespace sidecore::device {
 
@@ -229,7 +229,7 @@ void NetReceiveQueue::write(std::span<const std::byte> data, std::uint64_t offse
 /// The first bytes of a packet whose buffers are to be put back, into waiting_. The driver may have changed them: it is its own packet.
 void NetReceiveQueue::take_front_of_room(std::uint64_t bytes) noexcept {
     std::span<iovec> pieces(room_.get(), lay_out_room(bytes).pieces);
-    virtqueue::take_front(pieces, {waiting_.get(), bytes});
+    take_front(pieces, {waiting_.get(), bytes});
 }
 
 /// What lies in the gathered buffers. The driver may have changed it: it is its own packet.
@@ -261,7 +261,7 @@ void NetReceiveQueue::hand_over(const PacketInfo& info, std::uint32_t bytes) noe
                              .checksum_offset = info.checksum_offset,
                              .num_buffers = static_cast<std::uint16_t>(buffers_begin_ - first)};
     std::span<iovec> place(segments_.get() + buffers_[first].first, buffers_[first].count);
-    virtqueue::put_front(place, std::as_bytes(std::span(&header, 1)).first(options_.header_bytes));
+    put_front(place, std::as_bytes(std::span(&header, 1)).first(options_.header_bytes));
     if (buffers_begin_ == buffers_end_) {
         buffers_begin_ = buffers_end_ = segments_end_ = 0;
     }

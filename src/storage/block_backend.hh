@@ -63,6 +63,10 @@ public:
     /// finished it makes no system call.
     virtual std::size_t reap(std::span<BlockRequest*> completed) noexcept = 0;
 
+    /// The caller has no more use for a request in flight. It is handed back by reap() as every other, sooner if that can be: with -ECANCELED
+    /// if nothing of it has been done, or with whatever result it has come to.
+    virtual void cancel(BlockRequest& request) noexcept { static_cast<void>(request); }
+
     /// A descriptor that is readable (level-triggered) whenever reap() would return something that came in
     /// after the caller last got 0 from reap(), or -1 if everything completes inside submit(). The caller
     /// adds it to an epoll set and never reads it. A wait may also end with EINTR because a request has

@@ -8,10 +8,10 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "base/clock.hh"
 #include "base/fd.hh"
 #include "storage/argument_check.hh"
-#include "storage/completed_requests.hh"
 #include "storage/request_check.hh"
 
 namespace sidecore::storage {
@@ -34,6 +34,7 @@ public:
 
     void submit(std::span<BlockRequest* const> batch) noexcept override;
     std::size_t reap(std::span<BlockRequest*> completed) noexcept override;
+    void cancel(BlockRequest& request) noexcept override;
     int completion_fd() const noexcept override { return timer_.get(); }
 
     /// With the mutex held.
@@ -54,7 +55,7 @@ private:
 
     const std::shared_ptr<FakeDisk> disk_;
     const Fd timer_;
-    CompletedRequests completed_;
+    BoundedFifo<BlockRequest> completed_;
     std::vector<Delayed> delayed_;
 };
 
@@ -74,8 +75,8 @@ void FakeQueue::start(BlockRequest& request) {
     const BlockGeometry& geometry = disk_->geometry_;
     request.result = check_request(request, geometry.capacity_bytes, geometry.logical_block_bytes, geometry.read_only);
     const std::optional<Fault> fault = request.result == 0 ? disk_->meet_fault(request) : std::nullopt;
-    if (fault && fault->action == FaultAction::hold) {
-        disk_->held_.push_back({this, &request, seen});
+    if (fault && (fault->action == FaultAction::hold || fault->action == FaultAction::hold_fast)) {
+        disk_->held_.push_back({this, &request, seen, fault->action == FaultAction::hold_fast});
         return;
     }
     if (fault && fault->action == FaultAction::delay) {
@@ -100,6 +101,14 @@ std::size_t FakeQueue::reap(std::span<BlockRequest*> completed) noexcept {
         set_timer();
     }
     return count;
+}
+
+void FakeQueue::cancel(BlockRequest& request) noexcept {
+    const std::lock_guard lock(disk_->mutex_);
+    const auto position = std::ranges::find(disk_->held_, &request, &FakeDisk::Held::request);
+    if (position != disk_->held_.end() && !position->fast) {
+        disk_->finish_held(position, ECANCELED);
+    }
 }
 
 void FakeQueue::finish_due() {

@@ -21,7 +21,8 @@ namespace sidecore::storage {
 enum class FaultAction : std::uint8_t {
     fail,            ///< moves nothing; the result is -error
     short_transfer,  ///< moves the first transfer_bytes of a read or write, then fails with -error: a torn write
-    hold,            ///< waits for FakeDisk::release(); in whatever order that comes
+    hold,            ///< waits for FakeDisk::release(), in whatever order that comes, or until it is cancelled
+    hold_fast,       ///< waits for FakeDisk::release(), cancelled or not
     delay,           ///< finishes delay_ns later
 };
 
@@ -99,6 +100,7 @@ private:
         class FakeQueue* queue = nullptr;
         BlockRequest* request = nullptr;
         SeenRequest seen;
+        bool fast = false;
     };
     struct ActiveFault {
         Fault fault;

@@ -11,9 +11,9 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
-#include "storage/completed_requests.hh"
 #include "storage/file_operation.hh"
 
 namespace sidecore::storage {
@@ -118,7 +118,7 @@ private:
     const std::unique_ptr<Ring> ring_owner_;
     io_uring* const ring_;
     BounceBuffers bounce_buffers_;
-    CompletedRequests finished_;  // without the kernel's help: see take_back_prepared()
+    BoundedFifo<BlockRequest> finished_;  // without the kernel's help: see take_back_prepared()
     std::vector<Slot> slots_;
     Slot* free_ = nullptr;
     Slot* waiting_first_ = nullptr;  // for a bounce buffer, first come first served

@@ -10,11 +10,11 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "base/fd.hh"
 #include "base/thread.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
-#include "storage/completed_requests.hh"
 
 namespace sidecore::storage {
 
@@ -55,7 +55,7 @@ private:
 
     std::atomic<std::uint32_t> completed_count_{0};  // what reap() looks at before it takes the mutex
     std::mutex mutex_;                               // guards all below
-    CompletedRequests completed_;
+    BoundedFifo<BlockRequest> completed_;
     FileThreadPool::Job* free_ = nullptr;
 };
 

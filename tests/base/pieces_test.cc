@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "virtqueue/chain_io.hh"
+#include "base/pieces.hh"
 
 #include <array>
 #include <cstring>
@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-namespace sidecore::virtqueue {
+namespace sidecore {
 namespace {
 
 /// Some bytes in one block, cut into pieces; a gap of one byte before each piece so that going over its end shows.
@@ -105,6 +105,26 @@ TEST(PutFront, says_how_much_fitted) {
     EXPECT_TRUE(segments.empty());
 }
 
+TEST(SkipFront, takes_off_and_leaves_the_bytes_alone) {
+    Pieces pieces("abcdef", {2, 3, 1}, 0);
+    auto segments = pieces.segments();
+    EXPECT_EQ(skip_front(segments, 3), 3U);
+    EXPECT_EQ(rest_of(segments), "def");
+    EXPECT_EQ(skip_front(segments, 9), 3U);
+    EXPECT_TRUE(segments.empty());
+    EXPECT_EQ(pieces.block(), "ab!cde!f!");
+}
+
+TEST(LimitTo, leaves_so_much_of_the_front_and_no_empty_piece) {
+    for (std::size_t bytes = 0; bytes <= 7; ++bytes) {
+        Pieces pieces("abcdef", {2, 3, 1}, 0);
+        auto segments = pieces.segments();
+        EXPECT_EQ(limit_to(segments, bytes), std::min<std::size_t>(bytes, 6));
+        EXPECT_EQ(rest_of(segments), std::string("abcdef").substr(0, bytes));
+        EXPECT_TRUE(segments.empty() || segments.back().iov_len != 0);
+    }
+}
+
 TEST(TakeLastByte, shortens_the_last_piece_and_drops_it_when_it_is_empty) {
     Pieces pieces("abcd", {2, 2}, 0);
     auto segments = pieces.segments();
@@ -119,4 +139,4 @@ TEST(TakeLastByte, shortens_the_last_piece_and_drops_it_when_it_is_empty) {
 }
 
 }  // namespace
-}  // namespace sidecore::virtqueue
+}  // namespace sidecore
