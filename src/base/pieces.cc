@@ -29,6 +29,14 @@ void load(std::byte* from, std::byte* to, std::size_t bytes) noexcept {
 }
 
 void store(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+    while (bytes >= sizeof(Word) && word_aligned(to)) {
+        Word word;
+        std::memcpy(&word, from, sizeof word);
+        std::atomic_ref<Word>(*reinterpret_cast<Word*>(to)).store(word, std::memory_order_relaxed);
+        from += sizeof(Word);
+        to += sizeof(Word);
+        bytes -= sizeof(Word);
+    }
     for (std::size_t i = 0; i < bytes; ++i) {
         store_byte(to + i, from[i]);
     }
@@ -69,6 +77,18 @@ std::size_t put_front(std::span<iovec>& segments, std::span<const std::byte> dat
 
 std::size_t skip_front(std::span<iovec>& segments, std::size_t bytes) noexcept {
     return consume(segments, bytes, [](std::byte*, std::size_t, std::size_t) {});
+}
+
+std::size_t split_front(std::span<iovec>& segments, std::size_t bytes, std::span<iovec> out) noexcept {
+    std::size_t pieces = 0;
+    while (bytes != 0 && !segments.empty() && pieces != out.size()) {
+        iovec& first = segments.front();
+        const std::size_t here = std::min(bytes, first.iov_len);
+        out[pieces++] = {first.iov_base, here};
+        skip_front(segments, here);
+        bytes -= here;
+    }
+    return pieces;
 }
 
 std::byte* take_last_byte(std::span<iovec>& segments) noexcept {
