@@ -27,6 +27,19 @@ bool watch(int epoll, int fd) noexcept {
     return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+/// Whether any bit is set in `bits` that is not in `mask`.
+bool any_beyond(const std::array<std::byte, Command::cdb_bytes_max>& bits,
+                const std::array<std::uint8_t, Command::cdb_bytes_max>& mask) noexcept {
+    using Words = std::array<std::uint64_t, Command::cdb_bytes_max / sizeof(std::uint64_t)>;
+    const auto bit_words = std::bit_cast<Words>(bits);
+    const auto mask_words = std::bit_cast<Words>(mask);
+    std::uint64_t beyond = 0;
+    for (std::size_t i = 0; i < bit_words.size(); ++i) {
+        beyond |= bit_words[i] & ~mask_words[i];
+    }
+    return beyond != 0;
+}
+
 }  // namespace
 
 void TaskQueue::Mailbox::notify() noexcept {
@@ -258,17 +271,17 @@ Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
 /// A bit that nobody evaluates must be zero: it may ask for something that we do not do (SPC-4 4.2.5.1).
 Progress TaskQueue::check_cdb(Operation& operation) noexcept {
     const Command& command = *operation.command_;
+    if (!any_beyond(operation.cdb_, command.usage)) {
+        return Progress::storage;
+    }
     for (std::size_t i = 1; i < command.cdb_bytes; ++i) {
-        std::uint8_t unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
-        if (i == 1 && command.service_action && command.cdb_bytes != Command::cdb_bytes_max) {
-            unknown &= 0xe0U;
-        }
+        const auto unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
         if (unknown != 0) {
             return operation.invalid_field(static_cast<std::uint16_t>(i),
                                            static_cast<std::uint8_t>(std::bit_width(unknown) - 1));
         }
     }
-    return Progress::storage;
+    return Progress::storage;  // what lies behind the CDB is nobody's
 }
 
 /// Calls the command's function, and does what it asks for.
