@@ -10,6 +10,7 @@
 #include "scsi/domain.hh"
 #include "scsi/identity.hh"
 #include "scsi/nexus.hh"
+#include "scsi/sanitizer.hh"
 
 namespace sidecore::scsi {
 
@@ -50,11 +51,14 @@ LogicalUnit::LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options
       options_(std::move(options)),
       identity_(locally_assigned_naa(options_.serial)),
       read_only_(options_.read_only || geometry.read_only),
-      capacity_blocks_(geometry.capacity_bytes / geometry.logical_block_bytes) {
+      capacity_blocks_(geometry.capacity_bytes / geometry.logical_block_bytes),
+      sanitizer_(std::make_unique<Sanitizer>(*this)) {
     write_cache = geometry.volatile_write_cache;
 }
 
-LogicalUnit::~LogicalUnit() = default;
+LogicalUnit::~LogicalUnit() {
+    sanitizer_->stop();
+}
 
 Result<void> LogicalUnit::resize(std::uint64_t capacity_bytes) {
     {
@@ -107,6 +111,13 @@ void LogicalUnit::abort_tasks(Outcome outcome, const std::function<bool(const Ne
         if (!of || of(*nexus)) {
             nexus->domain().abort_tasks({nexus, std::nullopt, outcome, group});
         }
+    }
+}
+
+void LogicalUnit::settle_changes(const MediumRange& range, std::function<void()> done) {
+    const auto group = AbortGroup::create([done = std::move(done)](std::uint32_t) { done(); });
+    for (const auto& nexus : nexuses()) {
+        nexus->domain().abort_tasks({nexus, std::nullopt, std::nullopt, group, range});
     }
 }
 

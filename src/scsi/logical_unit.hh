@@ -13,6 +13,8 @@
 
 #include "base/error.hh"
 #include "scsi/codes.hh"
+#include "scsi/copy_results.hh"
+#include "scsi/exclusion.hh"
 #include "scsi/sense.hh"
 #include "scsi/task.hh"
 #include "storage/block_backend.hh"
@@ -20,6 +22,14 @@
 namespace sidecore::scsi {
 
 class Nexus;
+class Sanitizer;
+
+/// What a SANITIZE command that failed has left (SBC-3 4.11.4): a medium that nothing but another one may touch.
+enum class SanitizeFailure : std::uint8_t {
+    none,
+    unrestricted,  ///< EXIT FAILURE MODE ends it
+    restricted,    ///< nothing else does
+};
 
 /// A disk as SCSI sees it: the device server of a logical unit (SAM-5 4.8) over a storage back-end. Several domains, that is
 /// devices, may have it at the same time, each through a nexus of its own.
@@ -83,11 +93,13 @@ public:
     bool durable(bool force_unit_access) const noexcept {
         return force_unit_access || !write_cache.load(std::memory_order_relaxed);
     }
-    std::atomic<bool> write_cache{true};                ///< WCE of the caching mode page
-    std::atomic<bool> descriptor_sense{false};          ///< D_SENSE of the control mode page
-    std::atomic<bool> software_write_protected{false};  ///< SWP of the control mode page
-    std::atomic<bool> stopped{false};                   ///< by START STOP UNIT
-    std::atomic<bool> sanitizing{false};                ///< commands that need the medium fail
+    std::atomic<bool> write_cache{true};                                  ///< WCE of the caching mode page
+    std::atomic<bool> descriptor_sense{false};                            ///< D_SENSE of the control mode page
+    std::atomic<bool> software_write_protected{false};                    ///< SWP of the control mode page
+    std::atomic<bool> stopped{false};                                     ///< by START STOP UNIT
+    std::atomic<bool> sanitizing{false};                                  ///< commands that need the medium fail
+    std::atomic<std::uint16_t> sanitize_progress{0};                      ///< of 65536, while sanitizing
+    std::atomic<SanitizeFailure> sanitize_failed{SanitizeFailure::none};  ///< likewise
 
     // Nexuses.
     void attach(const std::shared_ptr<Nexus>& nexus);
@@ -100,6 +112,16 @@ public:
     /// Ends all tasks of the nexuses that `of` picks (null: of all), and calls `done`, on any thread and maybe at once, when all of them are with
     /// their initiators again.
     void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done);
+
+    /// Parts of the medium that one command has to itself.
+    Exclusions& exclusions() noexcept { return exclusions_; }
+
+    Sanitizer& sanitizer() noexcept { return *sanitizer_; }
+    CopyResults& copy_results() noexcept { return copy_results_; }
+
+    /// Calls `done` when all requests of task queues that change this part of the medium now are over; on any thread and maybe at once. Those to
+    /// come are the caller's to keep out, by a hold of exclusions().
+    void settle_changes(const MediumRange& range, std::function<void()> done);
 
     /// LOGICAL UNIT RESET (SAM-5 6.3.3), without the end of its tasks.
     void reset();
@@ -118,6 +140,10 @@ private:
     const std::uint64_t identity_;
     const bool read_only_;
     std::atomic<std::uint64_t> capacity_blocks_;
+
+    Exclusions exclusions_;
+    CopyResults copy_results_;
+    const std::unique_ptr<Sanitizer> sanitizer_;  // its thread ends before all else
 
     mutable std::mutex nexuses_mutex_;
     std::vector<std::shared_ptr<Nexus>> nexuses_;

@@ -126,6 +126,32 @@ std::span<std::byte> Operation::buffer(std::size_t bytes) noexcept {
     return {buffer_.get(), buffer_bytes_ < bytes ? 0 : bytes};
 }
 
+bool Operation::have_alone(const MediumRange& range) {
+    if (exclusion != nullptr) {
+        return exclusion->settled();
+    }
+    exclusion = unit_->exclusions().take(range, waker());
+    if (exclusion != nullptr) {
+        // The task may have been aborted by then.
+        unit_->settle_changes(range, [hold = std::weak_ptr(exclusion), wake = waker()] {
+            if (const auto still = hold.lock()) {
+                still->set_settled();
+            }
+            wake();
+        });
+    }
+    return false;
+}
+
+bool Operation::use_storage_of(const Nexus& nexus) noexcept {
+    TaskPort* const port = queue_->find_port(nexus.target(), nexus.lun());
+    if (port == nullptr || port->nexus.get() != &nexus) {
+        return false;
+    }
+    queue_->set_storage_port(*this, port);
+    return true;
+}
+
 std::function<void()> Operation::waker() {
     return [mailbox = queue_->mailbox_, wake = TaskQueue::Wake{this, generation_}] {
         const std::lock_guard lock(mailbox->mutex);
