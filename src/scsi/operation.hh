@@ -35,6 +35,7 @@ public:
     LogicalUnit& unit() noexcept { return *unit_; }  ///< if has_unit()
     Nexus& nexus() noexcept { return *nexus_; }      ///< likewise
     bool has_unit() const noexcept { return unit_ != nullptr; }
+    bool on_report_luns_unit() const noexcept { return task_->lun && task_->lun->well_known(); }
     const Command& command() const noexcept { return *command_; }
 
     // Fields of the CDB. Bytes that it lacks are zero.
@@ -87,6 +88,8 @@ public:
 
 private:
     friend class TaskQueue;
+    void count_error() noexcept;
+
     enum class Place : std::uint8_t { free, held, storage, waiting, finished };
 
     Task* task_ = nullptr;
