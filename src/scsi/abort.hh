@@ -41,6 +41,7 @@ struct AbortOrder {
     std::optional<std::uint64_t> tag;  ///< none: all of the nexus
     std::optional<Outcome> outcome;    ///< none: they are only counted
     std::shared_ptr<AbortGroup> group;
+    const Task* except = nullptr;  ///< not this one, which waits for the others' end
 };
 
 }  // namespace sidecore::scsi

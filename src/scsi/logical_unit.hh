@@ -13,6 +13,7 @@
 
 #include "base/error.hh"
 #include "scsi/codes.hh"
+#include "scsi/reservations.hh"
 #include "scsi/sense.hh"
 #include "scsi/task.hh"
 #include "storage/block_backend.hh"
@@ -93,13 +94,18 @@ public:
     void attach(const std::shared_ptr<Nexus>& nexus);
     void detach(const Nexus& nexus);  ///< its reservations and its share in everything else are forgotten
     std::vector<std::shared_ptr<Nexus>> nexuses() const;
+    void visit(const std::function<void(Nexus&)>& visitor) const;  ///< calls it for each, with the list locked
+
+    Reservations& reservations() noexcept { return reservations_; }
+    const Reservations& reservations() const noexcept { return reservations_; }
 
     /// A unit attention for every nexus but one.
     void raise(AdditionalSense code, const Nexus* except = nullptr);
 
     /// Ends all tasks of the nexuses that `of` picks (null: of all), and calls `done`, on any thread and maybe at once, when all of them are with
-    /// their initiators again.
-    void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done);
+    /// their initiators again. Not `except`, a task that waits for that.
+    void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done,
+                     const Task* except = nullptr);
 
     /// LOGICAL UNIT RESET (SAM-5 6.3.3), without the end of its tasks.
     void reset();
@@ -108,8 +114,8 @@ public:
     void nexus_lost(Nexus& nexus);
 
 private:
-    LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options,
-                const storage::BlockGeometry& geometry);
+    LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options, const storage::BlockGeometry& geometry,
+                ReservationFile reservation_file, ReservationState reserved);
 
     const std::unique_ptr<storage::BlockBackend> backend_;
     mutable std::mutex backend_mutex_;  // its control calls come one at a time
@@ -121,6 +127,8 @@ private:
 
     mutable std::mutex nexuses_mutex_;
     std::vector<std::shared_ptr<Nexus>> nexuses_;
+
+    Reservations reservations_;  // the last one: at the end it may still be at work
 };
 
 }  // namespace sidecore::scsi

@@ -238,6 +238,9 @@ Progress TaskQueue::admit(Operation& operation) noexcept {
 Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
     LogicalUnit& unit = *operation.unit_;
     const Command& command = *operation.command_;
+    if (Reservations::conflict(operation)) {
+        return operation.end(Status::reservation_conflict);
+    }
     if (check_cdb(operation) == Progress::done) {
         return Progress::done;
     }
@@ -341,6 +344,7 @@ void TaskQueue::finish(Operation& operation) noexcept {
     operation.place_ = Operation::Place::finished;
     operation.buffer_.reset();
     operation.buffer_bytes_ = 0;
+    operation.shared.reset();
     ended_.push(operation);
 }
 
@@ -466,7 +470,7 @@ void TaskQueue::obey(const AbortOrder& order) noexcept {
     pending.group = order.group;
     for (Operation& operation : std::span(operations_.get(), depth_)) {
         if (operation.place_ == Operation::Place::free || operation.nexus_ != order.nexus.get() ||
-            (order.tag && operation.task_->tag != *order.tag)) {
+            (order.tag && operation.task_->tag != *order.tag) || operation.task_ == order.except) {
             continue;
         }
         pending.tasks.emplace_back(&operation, operation.generation_);
