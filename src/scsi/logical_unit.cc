@@ -42,7 +42,10 @@ Result<std::shared_ptr<LogicalUnit>> LogicalUnit::create(std::unique_ptr<storage
     SIDECORE_TRY(check_text("product", options.product, 16));
     SIDECORE_TRY(check_text("revision", options.revision, 4));
     const storage::BlockGeometry geometry = backend->geometry();
-    auto unit = std::shared_ptr<LogicalUnit>(new LogicalUnit(std::move(backend), std::move(options), geometry));
+    ReservationFile file(options.reservations_file, locally_assigned_naa(options.serial));
+    SIDECORE_TRY_ASSIGN(auto reserved, file.load());
+    auto unit = std::shared_ptr<LogicalUnit>(
+        new LogicalUnit(std::move(backend), std::move(options), geometry, std::move(file), std::move(reserved)));
     if (unit->can_save_mode_settings()) {
         SIDECORE_TRY_ASSIGN(unit->saved_mode_, load_unit_state(unit->options_.state_file, unit->identity_));
         unit->set_mode_settings(unit->saved_mode_settings());
@@ -51,14 +54,16 @@ Result<std::shared_ptr<LogicalUnit>> LogicalUnit::create(std::unique_ptr<storage
 }
 
 LogicalUnit::LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options,
-                         const storage::BlockGeometry& geometry)
+                         const storage::BlockGeometry& geometry, ReservationFile reservation_file,
+                         ReservationState reserved)
     : backend_(std::move(backend)),
       geometry_(geometry),
       options_(std::move(options)),
       identity_(locally_assigned_naa(options_.serial)),
       read_only_(options_.read_only || geometry.read_only),
       capacity_blocks_(geometry.capacity_bytes / geometry.logical_block_bytes),
-      sanitizer_(std::make_unique<Sanitizer>(*this)) {
+      sanitizer_(std::make_unique<Sanitizer>(*this)),
+      reservations_(*this, std::move(reservation_file), std::move(reserved)) {
     write_cache = geometry.volatile_write_cache;
 }
 
@@ -125,11 +130,15 @@ Result<LogicalUnit::ModeTransition> LogicalUnit::change_mode(const ModeChanges& 
 }
 
 void LogicalUnit::attach(const std::shared_ptr<Nexus>& nexus) {
-    const std::lock_guard lock(nexuses_mutex_);
-    nexuses_.push_back(nexus);
+    {
+        const std::lock_guard lock(nexuses_mutex_);
+        nexuses_.push_back(nexus);
+    }
+    reservations_.attached(*nexus);
 }
 
 void LogicalUnit::detach(const Nexus& nexus) {
+    reservations_.end_reserve(nexus);
     const std::lock_guard lock(nexuses_mutex_);
     std::erase_if(nexuses_, [&](const auto& candidate) { return candidate.get() == &nexus; });
 }
@@ -137,6 +146,13 @@ void LogicalUnit::detach(const Nexus& nexus) {
 std::vector<std::shared_ptr<Nexus>> LogicalUnit::nexuses() const {
     const std::lock_guard lock(nexuses_mutex_);
     return nexuses_;
+}
+
+void LogicalUnit::visit(const std::function<void(Nexus&)>& visitor) const {
+    const std::lock_guard lock(nexuses_mutex_);
+    for (const auto& nexus : nexuses_) {
+        visitor(*nexus);
+    }
 }
 
 void LogicalUnit::raise(AdditionalSense code, const Nexus* except) {
@@ -147,12 +163,12 @@ void LogicalUnit::raise(AdditionalSense code, const Nexus* except) {
     }
 }
 
-void LogicalUnit::abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of,
-                              std::function<void()> done) {
+void LogicalUnit::abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done,
+                              const Task* except) {
     const auto group = AbortGroup::create([done = std::move(done)](std::uint32_t) { done(); });
     for (const auto& nexus : nexuses()) {
         if (!of || of(*nexus)) {
-            nexus->domain().abort_tasks({nexus, std::nullopt, outcome, group});
+            nexus->domain().abort_tasks({nexus, std::nullopt, outcome, group, {}, except});
         }
     }
 }
@@ -170,6 +186,7 @@ void LogicalUnit::reset() {
         const std::lock_guard lock(mode_mutex_);
         set_mode_settings(saved_mode_.value_or(default_mode_settings()));  // SPC-4 5.15
     }
+    reservations_.end_reserve();
     for (const auto& nexus : nexuses()) {
         nexus->set_aca(false);
         nexus->prevent_removal(false);
@@ -179,6 +196,7 @@ void LogicalUnit::reset() {
 }
 
 void LogicalUnit::nexus_lost(Nexus& nexus) {
+    reservations_.end_reserve(nexus);
     nexus.set_aca(false);
     nexus.prevent_removal(false);
     nexus.raise(AdditionalSense::i_t_nexus_loss_occurred);

@@ -17,6 +17,7 @@
 #include "scsi/exclusion.hh"
 #include "scsi/error_counters.hh"
 #include "scsi/mode_pages.hh"
+#include "scsi/reservations.hh"
 #include "scsi/sense.hh"
 #include "scsi/task.hh"
 #include "storage/block_backend.hh"
@@ -124,13 +125,18 @@ public:
     void attach(const std::shared_ptr<Nexus>& nexus);
     void detach(const Nexus& nexus);  ///< its reservations and its share in everything else are forgotten
     std::vector<std::shared_ptr<Nexus>> nexuses() const;
+    void visit(const std::function<void(Nexus&)>& visitor) const;  ///< calls it for each, with the list locked
+
+    Reservations& reservations() noexcept { return reservations_; }
+    const Reservations& reservations() const noexcept { return reservations_; }
 
     /// A unit attention for every nexus but one.
     void raise(AdditionalSense code, const Nexus* except = nullptr);
 
     /// Ends all tasks of the nexuses that `of` picks (null: of all), and calls `done`, on any thread and maybe at once, when all of them are with
-    /// their initiators again.
-    void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done);
+    /// their initiators again. Not `except`, a task that waits for that.
+    void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done,
+                     const Task* except = nullptr);
 
     /// Parts of the medium that one command has to itself.
     Exclusions& exclusions() noexcept { return exclusions_; }
@@ -149,8 +155,8 @@ public:
     void nexus_lost(Nexus& nexus);
 
 private:
-    LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options,
-                const storage::BlockGeometry& geometry);
+    LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options, const storage::BlockGeometry& geometry,
+                ReservationFile reservation_file, ReservationState reserved);
 
     ModeSettings current_mode_settings() const noexcept;
     void set_mode_settings(const ModeSettings& settings) noexcept;
@@ -165,7 +171,6 @@ private:
 
     Exclusions exclusions_;
     CopyResults copy_results_;
-    const std::unique_ptr<Sanitizer> sanitizer_;  // its thread ends before all else
     mutable std::mutex mode_mutex_;  // guards changes of the settings above, and what follows
     std::optional<ModeSettings> saved_mode_;
     std::mutex state_file_mutex_;  // one writer at a time
@@ -173,6 +178,10 @@ private:
 
     mutable std::mutex nexuses_mutex_;
     std::vector<std::shared_ptr<Nexus>> nexuses_;
+
+    // The last ones: at the end they may still be at work.
+    const std::unique_ptr<Sanitizer> sanitizer_;
+    Reservations reservations_;
 };
 
 }  // namespace sidecore::scsi

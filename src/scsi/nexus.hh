@@ -61,6 +61,12 @@ public:
     bool removal_prevented() const noexcept { return removal_prevented_.load(std::memory_order_relaxed); }
     void prevent_removal(bool prevented) noexcept { removal_prevented_.store(prevented, std::memory_order_relaxed); }
 
+    /// What reservations of others keep it from: bits that Reservations sets and every command looks at.
+    static constexpr std::uint8_t barred_from_reading = 1U << 0U;
+    static constexpr std::uint8_t barred_from_writing = 1U << 1U;
+    static constexpr std::uint8_t barred_by_reserve = 1U << 2U;  ///< another has used RESERVE
+    std::atomic<std::uint8_t> barred{0};
+
     /// It is no more: Domain::remove().
     bool gone() const noexcept { return gone_.load(std::memory_order_acquire); }
     void set_gone() noexcept { gone_.store(true, std::memory_order_release); }

@@ -80,6 +80,8 @@ public:
     std::uint64_t position = 0;
     std::uint64_t remaining = 0;
 
+    std::shared_ptr<void> shared;  ///< with others that may outlast the operation; let go of at its end
+
     /// Memory of at least `bytes`, the same at each stage; contents are not set at first. Empty: there is none, and TASK SET FULL is due.
     std::span<std::byte> buffer(std::size_t bytes) noexcept;
 

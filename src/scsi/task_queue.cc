@@ -259,6 +259,9 @@ Progress TaskQueue::admit(Operation& operation) noexcept {
 Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
     LogicalUnit& unit = *operation.unit_;
     const Command& command = *operation.command_;
+    if (Reservations::conflict(operation)) {
+        return operation.end(Status::reservation_conflict);
+    }
     if (check_cdb(operation) == Progress::done) {
         return Progress::done;
     }
@@ -397,6 +400,7 @@ void TaskQueue::finish(Operation& operation) noexcept {
     operation.place_ = Operation::Place::finished;
     operation.buffer_.reset();
     operation.buffer_bytes_ = 0;
+    operation.shared.reset();
     ended_.push(operation);
 }
 

@@ -62,7 +62,7 @@ void TaskQueue::obey(const AbortOrder& order) noexcept {
     pending.group = order.group;
     for (Operation& operation : std::span(operations_.get(), depth_)) {
         if (operation.place_ == Operation::Place::free || operation.nexus_ != order.nexus.get() ||
-            (order.tag && operation.task_->tag != *order.tag)) {
+            (order.tag && operation.task_->tag != *order.tag) || operation.task_ == order.except) {
             continue;
         }
         pending.tasks.emplace_back(&operation, operation.generation_);
