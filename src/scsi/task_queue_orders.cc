@@ -36,9 +36,14 @@ void TaskQueue::attend() noexcept {
     work();
     for (const Wake& wake : wakes) {
         Operation& operation = *wake.operation;
-        if (operation.generation_ == wake.generation && operation.place_ == Operation::Place::waiting) {
+        if (operation.generation_ != wake.generation) {
+            continue;
+        }
+        if (operation.place_ == Operation::Place::waiting) {
             ++operation.stage_;
             run(operation);
+        } else if (operation.place_ == Operation::Place::kept_out) {
+            to_storage(operation);
         }
     }
     for (const AbortOrder& order : orders) {
@@ -50,11 +55,14 @@ void TaskQueue::attend() noexcept {
 
 /// Even an order that finds no task waits for settle(): one that has been handed back may not be visible to the initiator yet.
 void TaskQueue::obey(const AbortOrder& order) noexcept {
+    if (order.changes) {
+        return drain(order);
+    }
     Pending pending;
     pending.group = order.group;
     for (Operation& operation : std::span(operations_.get(), depth_)) {
         if (operation.place_ == Operation::Place::free || operation.nexus_ != order.nexus.get() ||
-            (order.tag && operation.task_->tag != *order.tag)) {
+            (order.tag && operation.task_->tag != *order.tag) || operation.task_ == order.except) {
             continue;
         }
         pending.tasks.emplace_back(&operation, operation.generation_);
@@ -69,6 +77,27 @@ void TaskQueue::obey(const AbortOrder& order) noexcept {
     pending_.push_back(std::move(pending));
 }
 
+/// Requests of one task come one after the other, so that the task stands for the request that it has now.
+void TaskQueue::drain(const AbortOrder& order) noexcept {
+    Drain drain{order.group, {}};
+    for (const Operation& operation : std::span(operations_.get(), depth_)) {
+        if (operation.place_ == Operation::Place::storage && operation.storage_port_->nexus == order.nexus &&
+            changes_medium(operation) && order.changes->overlaps({operation.offset_bytes, operation.length_bytes})) {
+            drain.requests.push_back(&operation);
+        }
+    }
+    if (!drain.requests.empty()) {
+        drains_.push_back(std::move(drain));
+    }
+}
+
+void TaskQueue::drained(const Operation& operation) noexcept {
+    std::erase_if(drains_, [&](Drain& drain) {
+        std::erase(drain.requests, &operation);
+        return drain.requests.empty();
+    });
+}
+
 void TaskQueue::cancel(Operation& operation, Outcome outcome) noexcept {
     if (operation.place_ == Operation::Place::finished || operation.cancelled_) {
         return;
@@ -80,9 +109,10 @@ void TaskQueue::cancel(Operation& operation, Outcome outcome) noexcept {
             unhold(operation);
             return finish(operation);
         case Operation::Place::waiting:
+        case Operation::Place::kept_out:
             return finish(operation);
         case Operation::Place::storage:
-            return operation.port_->storage->cancel(operation);
+            return operation.storage_port_->storage->cancel(operation);
         case Operation::Place::free:
         case Operation::Place::finished:
             return;
