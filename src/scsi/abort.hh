@@ -40,7 +40,7 @@ struct AbortOrder {
     std::shared_ptr<const Nexus> nexus;
     std::optional<std::uint64_t> tag;  ///< none: all of the nexus
     std::optional<Outcome> outcome;    ///< none: they are only counted
-    std::shared_ptr<AbortGroup> group;
+    std::shared_ptr<AbortGroup> group;  ///< none: nobody waits
 };
 
 }  // namespace sidecore::scsi

@@ -90,11 +90,13 @@ void TaskQueue::start(Task& task) noexcept {
     task.status = Status::good;
     task.sense = {};
     task.transferred_bytes = 0;
+    task.transferred_in = false;
 
     operation.task_ = &task;
     operation.domain_ = &domain_;
     operation.queue_ = this;
     operation.next_ = nullptr;
+    operation.command_ = nullptr;
     operation.stage_ = 0;
     operation.position = 0;
     operation.remaining = 0;
@@ -328,6 +330,14 @@ void TaskQueue::finish(Operation& operation) noexcept {
     if (operation.cancelled_) {
         task.outcome = operation.cancelled_as_;
     }
+    if (operation.command_ != nullptr && operation.command_->direction == Direction::in) {
+        task.transferred_in = true;
+        // What a read that did not go well has left in the buffers, nobody knows.
+        if (task.outcome != Outcome::completed ||
+            (task.status != Status::good && task.status != Status::condition_met)) {
+            task.transferred_bytes = 0;
+        }
+    }
     if (operation.counted_) {
         TaskPort& port = *operation.port_;
         --port.running;
@@ -423,8 +433,38 @@ bool TaskQueue::work_on(TaskPort& port) noexcept {
 
 void TaskQueue::post(const AbortOrder& order) {
     const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->orders.push_back(order);
+    if (mailbox_->resting) {
+        mailbox_->keep_for_later(order);
+    } else {
+        mailbox_->orders.push_back(order);
+    }
     mailbox_->notify();
+}
+
+/// With the mutex held. No task is under way: whoever ordered has not to wait. What comes to light when the queue goes on is to end nevertheless.
+void TaskQueue::Mailbox::keep_for_later(const AbortOrder& order) {
+    if (order.outcome && orders.size() < resting_orders_max) {
+        orders.push_back({order.nexus, order.tag, order.outcome, nullptr});
+    }
+}
+
+void TaskQueue::rest() noexcept {
+    assert(under_way_ == 0);
+    settle();
+    std::vector<AbortOrder> orders;  // let go of without the mutex: those who wait are told by that
+    {
+        const std::lock_guard lock(mailbox_->mutex);
+        mailbox_->resting = true;
+        orders.swap(mailbox_->orders);
+        for (const AbortOrder& order : orders) {
+            mailbox_->keep_for_later(order);
+        }
+    }
+}
+
+void TaskQueue::go_on() noexcept {
+    const std::lock_guard lock(mailbox_->mutex);
+    mailbox_->resting = false;
 }
 
 void TaskQueue::look_again() {
@@ -473,6 +513,9 @@ void TaskQueue::obey(const AbortOrder& order) noexcept {
         if (order.outcome) {
             cancel(operation, *order.outcome);
         }
+    }
+    if (order.group == nullptr) {
+        return;
     }
     order.group->found(static_cast<std::uint32_t>(pending.tasks.size()));
     if (!order.outcome) {
