@@ -27,6 +27,19 @@ bool watch(int epoll, int fd) noexcept {
     return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+/// Whether any bit is set in `bits` that is not in `mask`.
+bool any_beyond(const std::array<std::byte, Command::cdb_bytes_max>& bits,
+                const std::array<std::uint8_t, Command::cdb_bytes_max>& mask) noexcept {
+    using Words = std::array<std::uint64_t, Command::cdb_bytes_max / sizeof(std::uint64_t)>;
+    const auto bit_words = std::bit_cast<Words>(bits);
+    const auto mask_words = std::bit_cast<Words>(mask);
+    std::uint64_t beyond = 0;
+    for (std::size_t i = 0; i < bit_words.size(); ++i) {
+        beyond |= bit_words[i] & ~mask_words[i];
+    }
+    return beyond != 0;
+}
+
 }  // namespace
 
 void TaskQueue::Mailbox::notify() noexcept {
@@ -260,17 +273,17 @@ Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
 /// A bit that nobody evaluates must be zero: it may ask for something that we do not do (SPC-4 4.2.5.1).
 Progress TaskQueue::check_cdb(Operation& operation) noexcept {
     const Command& command = *operation.command_;
+    if (!any_beyond(operation.cdb_, command.usage)) {
+        return Progress::storage;
+    }
     for (std::size_t i = 1; i < command.cdb_bytes; ++i) {
-        std::uint8_t unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
-        if (i == 1 && command.service_action && command.cdb_bytes != Command::cdb_bytes_max) {
-            unknown &= 0xe0U;
-        }
+        const auto unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
         if (unknown != 0) {
             return operation.invalid_field(static_cast<std::uint16_t>(i),
                                            static_cast<std::uint8_t>(std::bit_width(unknown) - 1));
         }
     }
-    return Progress::storage;
+    return Progress::storage;  // what lies behind the CDB is nobody's
 }
 
 /// Calls the command's function, and does what it asks for.
@@ -427,141 +440,6 @@ bool TaskQueue::work_on(TaskPort& port) noexcept {
         }
     }
     return any;
-}
-
-// ---- Others want something
-
-void TaskQueue::post(const AbortOrder& order) {
-    const std::lock_guard lock(mailbox_->mutex);
-    if (mailbox_->resting) {
-        mailbox_->keep_for_later(order);
-    } else {
-        mailbox_->orders.push_back(order);
-    }
-    mailbox_->notify();
-}
-
-/// With the mutex held. No task is under way: whoever ordered has not to wait. What comes to light when the queue goes on is to end nevertheless.
-void TaskQueue::Mailbox::keep_for_later(const AbortOrder& order) {
-    if (order.outcome && orders.size() < resting_orders_max) {
-        orders.push_back({order.nexus, order.tag, order.outcome, nullptr});
-    }
-}
-
-void TaskQueue::rest() noexcept {
-    assert(under_way_ == 0);
-    settle();
-    std::vector<AbortOrder> orders;  // let go of without the mutex: those who wait are told by that
-    {
-        const std::lock_guard lock(mailbox_->mutex);
-        mailbox_->resting = true;
-        orders.swap(mailbox_->orders);
-        for (const AbortOrder& order : orders) {
-            mailbox_->keep_for_later(order);
-        }
-    }
-}
-
-void TaskQueue::go_on() noexcept {
-    const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->resting = false;
-}
-
-void TaskQueue::look_again() {
-    const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->notify();
-}
-
-void TaskQueue::attend() noexcept {
-    if (!wants_attention()) {
-        return;
-    }
-    std::vector<AbortOrder> orders;
-    std::vector<Wake> wakes;
-    {
-        const std::lock_guard lock(mailbox_->mutex);
-        drain_eventfd(mailbox_->event.get());
-        mailbox_->full.store(false, std::memory_order_relaxed);
-        orders.swap(mailbox_->orders);
-        wakes.swap(mailbox_->wakes);
-    }
-    work();
-    for (const Wake& wake : wakes) {
-        Operation& operation = *wake.operation;
-        if (operation.generation_ == wake.generation && operation.place_ == Operation::Place::waiting) {
-            ++operation.stage_;
-            run(operation);
-        }
-    }
-    for (const AbortOrder& order : orders) {
-        obey(order);
-    }
-    work();
-    drop_ports();
-}
-
-/// Even an order that finds no task waits for settle(): one that has been handed back may not be visible to the initiator yet.
-void TaskQueue::obey(const AbortOrder& order) noexcept {
-    Pending pending;
-    pending.group = order.group;
-    for (Operation& operation : std::span(operations_.get(), depth_)) {
-        if (operation.place_ == Operation::Place::free || operation.nexus_ != order.nexus.get() ||
-            (order.tag && operation.task_->tag != *order.tag)) {
-            continue;
-        }
-        pending.tasks.emplace_back(&operation, operation.generation_);
-        if (order.outcome) {
-            cancel(operation, *order.outcome);
-        }
-    }
-    if (order.group == nullptr) {
-        return;
-    }
-    order.group->found(static_cast<std::uint32_t>(pending.tasks.size()));
-    if (!order.outcome) {
-        pending.tasks.clear();
-    }
-    pending_.push_back(std::move(pending));
-}
-
-void TaskQueue::cancel(Operation& operation, Outcome outcome) noexcept {
-    if (operation.place_ == Operation::Place::finished || operation.cancelled_) {
-        return;
-    }
-    operation.cancelled_ = true;
-    operation.cancelled_as_ = outcome;
-    switch (operation.place_) {
-        case Operation::Place::held:
-            unhold(operation);
-            return finish(operation);
-        case Operation::Place::waiting:
-            return finish(operation);
-        case Operation::Place::storage:
-            return operation.port_->storage->cancel(operation);
-        case Operation::Place::free:
-        case Operation::Place::finished:
-            return;
-    }
-}
-
-void TaskQueue::unhold(Operation& operation) noexcept {
-    TaskPort& port = *operation.port_;
-    Operation* before = nullptr;
-    for (Operation* each = port.held_first; each != &operation; each = each->next_) {
-        before = each;
-    }
-    (before == nullptr ? port.held_first : before->next_) = operation.next_;
-    if (port.held_last == &operation) {
-        port.held_last = before;
-    }
-    operation.next_ = nullptr;
-}
-
-void TaskQueue::settle() noexcept {
-    std::erase_if(pending_, [](Pending& pending) {
-        std::erase_if(pending.tasks, [](const auto& task) { return task.first->generation_ != task.second; });
-        return pending.tasks.empty();
-    });
 }
 
 }  // namespace sidecore::scsi
