@@ -44,13 +44,11 @@ class Sidecore(Program):
     def add(self, disk):
         """Serves `disk`, and fills in its socket."""
         disk.socket = self._workspace / f"{disk.name}.sock"
-        storage = ["--blk-file", disk.path] if disk.storage == "file" else [f"--{disk.storage}-size", disk.size]
-        self.command("add", disk.name, "--socket-path", disk.socket, "--num-queues", disk.queues, *storage,
-                     *(["--read-only"] if disk.read_only else []))
+        self.command("add", disk.name, "--socket-path", disk.socket, "--num-queues", disk.queues, *options_of(disk))
 
     def share(self, disk, **keys):
         """Makes of `disk` one that units of several devices may be."""
-        self.command("disk", "add", "--from", self._write_spec({"name": disk.name, **storage_of(disk), **keys}))
+        self.command("disk", "add", disk.name, *options_of(disk, keys))
         disk.shared = True
 
     def add_scsi(self, device):
@@ -61,7 +59,8 @@ class Sidecore(Program):
 
     def add_unit(self, device, unit):
         """Gives a running SCSI device one more unit."""
-        self.command("unit", "add", device.name, "--from", self._write_spec(spec_of(unit)))
+        what = ["--disk", unit.disk.name] if unit.disk.shared else options_of(unit.disk, unit.keys)
+        self.command("unit", "add", device.name, unit.address, *what)
         device.units.append(unit)
 
     def resize_unit(self, device, unit, size):
@@ -147,15 +146,23 @@ class Sidecore(Program):
             return None
 
 
-def storage_of(disk):
-    """What the configuration says of a SCSI disk's storage."""
-    storage = {"kind": "file", "path": str(disk.path)} if disk.storage == "file" else {"kind": disk.storage, "size": disk.size}
-    return {"storage": storage, **({"read_only": True} if disk.read_only else {})}
+def options_of(disk, keys=None):
+    """The command line's words for a disk; `keys`: more of what the configuration may say of it."""
+    words = ["--path", disk.path] if disk.storage == "file" else [f"--{disk.storage}-size", disk.size]
+    words += ["--read-only"] if disk.read_only else []
+    for key, value in (keys or {}).items():
+        words += [f"--{key.replace('_', '-')}"] + ([] if value is True else [value])
+    return words
 
 
 def spec_of(unit):
-    what = {"disk": unit.disk.name} if unit.disk.shared else storage_of(unit.disk)
-    return {"target": unit.target, "lun": unit.lun, **what, **unit.keys}
+    """The configuration's table for a unit."""
+    disk = unit.disk
+    spec = {"target": unit.target, "lun": unit.lun, **unit.keys}
+    if disk.shared:
+        return {**spec, "disk": disk.name}
+    storage = {"kind": "file", "path": str(disk.path)} if disk.storage == "file" else {"kind": disk.storage, "size": disk.size}
+    return {**spec, "storage": storage, **({"read_only": True} if disk.read_only else {})}
 
 
 def find_program(directory, name):
