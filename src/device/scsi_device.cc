@@ -39,8 +39,9 @@ Result<std::unique_ptr<ScsiDevice>> ScsiDevice::create(Options options) {
 ScsiDevice::ScsiDevice(Options options, Fd bell)
     : options_(std::move(options)),
       features_(scsi_host::feature_version_1 | scsi_host::feature_inout | scsi_host::feature_hotplug |
-                scsi_host::feature_change | (options_.event_index ? scsi_host::feature_event_index : 0U) |
-                (options_.indirect ? scsi_host::feature_indirect : 0U)),
+                scsi_host::feature_change |
+                (options_.event_index ? std::uint64_t{scsi_host::feature_event_index} : 0U) |
+                (options_.indirect ? std::uint64_t{scsi_host::feature_indirect} : 0U)),
       events_(std::move(bell)),
       domain_(options_.name) {
     domain_.listen(this);

@@ -87,6 +87,11 @@ Result<void> LogicalUnit::resize(std::uint64_t capacity_bytes) {
     return {};
 }
 
+std::string LogicalUnit::description() const {
+    const std::lock_guard lock(backend_mutex_);
+    return backend_->description();
+}
+
 Result<std::unique_ptr<storage::BlockQueue>> LogicalUnit::open_queue(std::uint32_t depth) {
     const std::lock_guard lock(backend_mutex_);
     return backend_->open_queue(depth);

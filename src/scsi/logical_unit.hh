@@ -71,6 +71,10 @@ public:
     const storage::BlockGeometry& geometry() const noexcept {
         return geometry_;
     }  ///< at create(); the capacity is capacity_blocks()
+
+    /// One line for a person.
+    std::string description() const;
+
     std::uint32_t block_bytes() const noexcept { return geometry_.logical_block_bytes; }
     std::uint64_t capacity_blocks() const noexcept { return capacity_blocks_.load(std::memory_order_relaxed); }
     bool in_range(std::uint64_t lba, std::uint64_t blocks) const noexcept {
