@@ -96,6 +96,18 @@ TEST(PutFront, fills_from_the_front_and_nothing_beside) {
     EXPECT_EQ(rest_of(segments), ".....");
 }
 
+TEST(PutFront, fills_what_it_is_asked_to_wherever_that_begins) {
+    for (std::size_t shift = 0; shift < 8; ++shift) {
+        for (const std::size_t wanted : std::initializer_list<std::size_t>{1, 3, 4, 7, 8, 10, 12, 15, 16, 17}) {
+            Pieces pieces(std::string(20, '.'), {20}, shift);
+            auto segments = pieces.segments();
+            const std::string data = letters.substr(0, wanted);
+            ASSERT_EQ(put_front(segments, std::as_bytes(std::span(data))), wanted);
+            ASSERT_EQ(pieces.block(), std::string(shift, '!') + data + std::string(20 - wanted, '.') + "!");
+        }
+    }
+}
+
 TEST(PutFront, says_how_much_fitted) {
     Pieces pieces("...", {2, 1}, 0);
     auto segments = pieces.segments();
