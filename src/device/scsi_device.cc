@@ -10,7 +10,7 @@
 #include "device/scsi_address.hh"
 #include "device/scsi_control_queue.hh"
 #include "device/scsi_event_queue.hh"
-#include "scsi/extent.hh"
+#include "scsi/limits.hh"
 
 namespace sidecore::device {
 
