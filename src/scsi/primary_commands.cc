@@ -42,7 +42,9 @@ constexpr std::array commands{
         .direction = Direction::in,
         .access = Access::none,
         .traits = anywhere,
-        .usage = {0x12, 0x01, 0xff, 0xff, 0xff, control_usage},
+        // Linux puts the LUN where SCSI-2 had it, in bits that are reserved now, until it knows the target: as it does not when
+        // a unit other than LUN 0 is the first of a target that comes.
+        .usage = {0x12, 0xe1, 0xff, 0xff, 0xff, control_usage},
         .cdb_bytes = 6,
         .function = inquiry,
     },

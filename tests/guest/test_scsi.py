@@ -42,13 +42,14 @@ class Scsi(ScsiTest):
             self.assertEqual(int(size), unit.disk.size // 512)
             self.assertEqual(read_only, "1" if unit.disk.read_only else "0")
             self.assertEqual((block, rotational), ("512", "1" if unit.keys.get("rotational") else "0"))
-            self.assertEqual(cache, "write back")
+            keeps_writes = unit.disk.storage == "file" and not unit.disk.read_only
+            self.assertEqual(cache, "write back" if keeps_writes else "write through")
             if not unit.disk.read_only:
                 self.assertGreaterEqual(int(discard), MIB)
         # What udev would make /dev/disk/by-id of.
         identities = {guest.run(f"cat {node.directory}/wwid").strip() for node in nodes.values()}
         self.assertEqual(len(identities), len(units))
-        self.assertTrue(all(identity.startswith("naa.3") for identity in identities), identities)
+        self.assertTrue(any("SN-0001" in identity for identity in identities), identities)
         serial = guest.run(f"sg_inq -p sn {self.node(guest, units[0]).generic}")
         self.assertIn("Unit serial number: SN-0001", serial)
 
@@ -135,25 +136,29 @@ class Scsi(ScsiTest):
 
     @needs("scsi")
     def test_resets_under_load(self):
-        """sg_reset for a unit, a target and the host, again and again while fio verifies: what is aborted is done again, nothing is lost."""
+        """sg_reset of one unit and the other, again and again while fio verifies: what is aborted is done again, nothing is lost.
+
+        Of resets Linux's driver knows no other than a unit's.
+        """
         units = [self.unit("first", 0, 0), self.unit("second", 0, 1)]
         guest = self.boot_with(self.device(*units, queues=4), **self.several_queues())
         nodes = [self.node(guest, unit) for unit in units]
-        verify = in_parallel(fio_verify(node.path, 8 * MIB, self.seed + number, "4k-64k", 32, name=node.disk) for number, node in enumerate(nodes))
-        guest.run(f"""
+        verify = in_parallel(fio_verify(node.path, 8 * MIB, self.seed + number, "4k-64k", 32, name=node.disk, extra="--loops=6")
+                             for number, node in enumerate(nodes))
+        printed = guest.run(f"""
             ( {verify.replace(chr(10), '; ')} ) & load=$!
             resets=0
             while kill -0 $load 2>/dev/null; do
-                sg_reset --device {nodes[0].generic}
-                sg_reset --target {nodes[1].generic}
-                sg_reset --bus {nodes[0].generic} || true
-                sg_reset --host {nodes[0].generic} || true
+                sg_reset --no-esc --device {nodes[0].generic}
+                sg_reset --no-esc --device {nodes[1].generic}
                 resets=$((resets + 1))
-                sleep 0.1
+                sleep 0.05
             done
             wait $load
-            test $resets -gt 2
+            echo $resets
         """, timeout=90)
+        self.say(f"{printed.strip()} resets")
+        self.assertGreater(int(printed), 4)
         for unit, node in zip(units, nodes):
             self.assertEqual(guest.run(f"sha256sum {node.path}").split()[0], sha256_of(unit.disk.path))
         self.finish()

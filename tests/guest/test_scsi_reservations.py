@@ -40,8 +40,9 @@ class Way:
 
     def may(self, what):
         """Whether a command that reads or writes is let through."""
-        turns = {"read": f"if={self.node.generic} of=/dev/null", "write": f"if=/dev/zero of={self.node.generic}"}
-        job = self.guest.start(f"sg_dd {turns[what]} bs=512 count=8 2>&1")
+        commands = {"read": f"sg_raw -r 4096 {self.node.generic} 28 00 00 00 00 00 00 00 08 00",
+                    "write": f"sg_raw -s 4096 -i /dev/zero {self.node.generic} 2a 00 00 00 00 00 00 00 08 00"}
+        job = self.guest.start(f"{commands[what]} 2>&1")
         printed = job.wait(20, check=False)
         if job.status == 0:
             return True
@@ -64,7 +65,6 @@ class ScsiReservations(ScsiTest):
 
     def try_all(self, disk, first, second):
         """Register, reserve, conflict, release, preempt, preempt and abort, clear, with `first` and `second` in turn."""
-        self.assertIn("PTPL_C", first.says("report-capabilities").upper().replace(": ", ""))
         first.register()
         second.register()
         keys = first.says("read-keys")
@@ -80,7 +80,6 @@ class ScsiReservations(ScsiTest):
         job = second.guest.start(f"dd if=/dev/zero of={second.node.path} bs=4k count=1 oflag=direct 2>/dev/null")
         job.wait(20, check=False)
         self.assertNotEqual(job.status, 0)
-        self.assertEqual(disk.allocated_bytes() // 4096, disk.allocated_bytes() // 4096)
         self.assertEqual(second.out("reserve", WRITE_EXCLUSIVE, second.key), RESERVATION_CONFLICT)
         self.assertEqual(second.out("release", EXCLUSIVE_ACCESS, second.key), 0, second.printed)  # not the holder: nothing happens
         self.assertFalse(second.may("read"))
@@ -110,7 +109,7 @@ class ScsiReservations(ScsiTest):
 
         second.do("clear")
         self.assertIn("preempted", first.hears().lower())
-        self.assertIn("0 registered reservation key", first.says("read-keys"))
+        self.assertIn("NO registered reservation keys", first.says("read-keys"))
         self.assertTrue(first.may("write") and second.may("write"))
 
     @needs("scsi")
