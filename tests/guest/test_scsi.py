@@ -97,6 +97,7 @@ class Scsi(ScsiTest):
         self.finish()
 
     @needs("scsi")
+    @slow_with("qemu")
     def test_units_come_grow_and_go(self):
         """A unit appears in a running guest, grows and disappears, while another one is in verified use; nobody looks for it by hand."""
         steady = self.unit("steady", 0, 0)
@@ -135,6 +136,7 @@ class Scsi(ScsiTest):
         self.finish()
 
     @needs("scsi")
+    @slow_with("qemu")
     def test_resets_under_load(self):
         """sg_reset of one unit and the other, again and again while fio verifies: what is aborted is done again, nothing is lost.
 

@@ -32,6 +32,7 @@ class ScsiCommands(ScsiTest):
             return file.read(count * BLOCK)
 
     @needs("scsi")
+    @slow_with("qemu")
     def test_inquiries(self):
         """Every VPD page, mode page, log page and command that a unit says it has can be asked for, and agrees with the configuration."""
         unit = self.unit("disk", 0, 0, 24 * MIB, vendor="ACME", product="Roadrunner trap", revision="7.1", serial="SN-0001")
@@ -99,6 +100,7 @@ class ScsiCommands(ScsiTest):
         self.finish()
 
     @needs("scsi")
+    @slow_with("qemu")
     def test_states(self):
         """Stopped, a unit is not ready; write-protected by software, it takes nothing; its write cache goes off and on by the driver's way."""
         unit = self.unit("disk")
@@ -121,6 +123,7 @@ class ScsiCommands(ScsiTest):
         self.finish()
 
     @needs("scsi")
+    @slow_with("qemu")
     def test_data(self):
         """What tools write, compare, replace and give back, block by block, is what the host's file has."""
         unit, fixed = self.unit("disk"), self.unit("fixed", 0, 1, read_only=True)

@@ -113,6 +113,7 @@ class ScsiReservations(ScsiTest):
         self.assertTrue(first.may("write") and second.may("write"))
 
     @needs("scsi")
+    @slow_with("qemu")
     def test_two_devices_of_a_guest(self):
         disk, ways = self.ways_of_one_guest()
         self.try_all(disk, *ways)
