@@ -44,6 +44,7 @@ struct AbortOrder {
     std::shared_ptr<AbortGroup> group;
     /// If there: no task is to end. The group is let go of when the storage requests that change this part of the nexus's unit now are over.
     std::optional<MediumRange> changes{};
+    const Task* except = nullptr;  ///< not this one, which waits for the others' end
 };
 
 }  // namespace sidecore::scsi

@@ -82,6 +82,7 @@ enum class AdditionalSense : std::uint16_t {
     commands_cleared_by_another_initiator = 0x2f00,
     medium_not_present = 0x3a00,
     saving_parameters_not_supported = 0x3900,
+    logical_unit_failed_self_test = 0x3e03,
     inquiry_data_has_changed = 0x3f03,
     reported_luns_data_has_changed = 0x3f0e,
     internal_target_failure = 0x4400,

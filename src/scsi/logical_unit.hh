@@ -15,6 +15,9 @@
 #include "scsi/codes.hh"
 #include "scsi/copy_results.hh"
 #include "scsi/exclusion.hh"
+#include "scsi/error_counters.hh"
+#include "scsi/mode_pages.hh"
+#include "scsi/reservations.hh"
 #include "scsi/sense.hh"
 #include "scsi/task.hh"
 #include "storage/block_backend.hh"
@@ -45,12 +48,13 @@ public:
         std::string revision = "0001";         ///< up to 4
         bool read_only = false;                ///< also if the storage back-end is
         bool rotational = false;               ///< what MEDIUM ROTATION RATE says
+        std::string state_file{};              ///< where saved mode pages are kept; empty: they cannot be saved
         std::string reservations_file{};  ///< where persistent reservations are kept with APTPL; empty: they cannot be
     };
 
     static constexpr std::size_t serial_bytes_max = 32;
 
-    /// Error: invalid_argument names the option.
+    /// Error: invalid_argument names the option, or says what is wrong with the state file.
     static Result<std::shared_ptr<LogicalUnit>> create(std::unique_ptr<storage::BlockBackend> backend, Options options);
     ~LogicalUnit();
     LogicalUnit(const LogicalUnit&) = delete;
@@ -67,6 +71,10 @@ public:
     const storage::BlockGeometry& geometry() const noexcept {
         return geometry_;
     }  ///< at create(); the capacity is capacity_blocks()
+
+    /// One line for a person.
+    std::string description() const;
+
     std::uint32_t block_bytes() const noexcept { return geometry_.logical_block_bytes; }
     std::uint64_t capacity_blocks() const noexcept { return capacity_blocks_.load(std::memory_order_relaxed); }
     bool in_range(std::uint64_t lba, std::uint64_t blocks) const noexcept {
@@ -101,17 +109,38 @@ public:
     std::atomic<std::uint16_t> sanitize_progress{0};                      ///< of 65536, while sanitizing
     std::atomic<SanitizeFailure> sanitize_failed{SanitizeFailure::none};  ///< likewise
 
+    // Mode pages.
+    ModeSettings mode_settings() const;
+    ModeSettings default_mode_settings() const noexcept { return {geometry_.volatile_write_cache, false, false}; }
+    ModeSettings saved_mode_settings() const;  ///< the defaults, if none have been saved
+    bool can_save_mode_settings() const noexcept { return !options_.state_file.empty(); }
+
+    struct ModeTransition {
+        ModeSettings before;
+        ModeSettings after;
+    };
+    /// `save`: writes the state file first, or nothing is changed. Waits for that, as other savers do meanwhile, and nobody else.
+    Result<ModeTransition> change_mode(const ModeChanges& changes, bool save);
+
+    // What log pages tell.
+    ErrorCounters& error_counters() noexcept { return error_counters_; }
+
     // Nexuses.
     void attach(const std::shared_ptr<Nexus>& nexus);
     void detach(const Nexus& nexus);  ///< its reservations and its share in everything else are forgotten
     std::vector<std::shared_ptr<Nexus>> nexuses() const;
+    void visit(const std::function<void(Nexus&)>& visitor) const;  ///< calls it for each, with the list locked
+
+    Reservations& reservations() noexcept { return reservations_; }
+    const Reservations& reservations() const noexcept { return reservations_; }
 
     /// A unit attention for every nexus but one.
     void raise(AdditionalSense code, const Nexus* except = nullptr);
 
     /// Ends all tasks of the nexuses that `of` picks (null: of all), and calls `done`, on any thread and maybe at once, when all of them are with
-    /// their initiators again.
-    void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done);
+    /// their initiators again. Not `except`, a task that waits for that.
+    void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done,
+                     const Task* except = nullptr);
 
     /// Parts of the medium that one command has to itself.
     Exclusions& exclusions() noexcept { return exclusions_; }
@@ -130,8 +159,11 @@ public:
     void nexus_lost(Nexus& nexus);
 
 private:
-    LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options,
-                const storage::BlockGeometry& geometry);
+    LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options, const storage::BlockGeometry& geometry,
+                ReservationFile reservation_file, ReservationState reserved);
+
+    ModeSettings current_mode_settings() const noexcept;
+    void set_mode_settings(const ModeSettings& settings) noexcept;
 
     const std::unique_ptr<storage::BlockBackend> backend_;
     mutable std::mutex backend_mutex_;  // its control calls come one at a time
@@ -143,10 +175,17 @@ private:
 
     Exclusions exclusions_;
     CopyResults copy_results_;
-    const std::unique_ptr<Sanitizer> sanitizer_;  // its thread ends before all else
+    mutable std::mutex mode_mutex_;  // guards changes of the settings above, and what follows
+    std::optional<ModeSettings> saved_mode_;
+    std::mutex state_file_mutex_;  // one writer at a time
+    ErrorCounters error_counters_;
 
     mutable std::mutex nexuses_mutex_;
     std::vector<std::shared_ptr<Nexus>> nexuses_;
+
+    // The last ones: at the end they may still be at work.
+    const std::unique_ptr<Sanitizer> sanitizer_;
+    Reservations reservations_;
 };
 
 }  // namespace sidecore::scsi

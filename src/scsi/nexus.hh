@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "scsi/codes.hh"
+#include "scsi/identity.hh"
 #include "scsi/lun.hh"
 
 namespace sidecore::scsi {
@@ -43,7 +44,7 @@ public:
     Lun lun() const noexcept { return lun_; }
 
     /// RELATIVE TARGET PORT IDENTIFIER (SPC-4 7.8.6.6), 1 to 256.
-    std::uint16_t relative_port() const noexcept { return static_cast<std::uint16_t>(target_ + 1U); }
+    std::uint16_t relative_port() const noexcept { return relative_port_of(target_); }
 
     /// Unit attentions (SAM-5 5.14) are reported in the order in which they came, one that is pending already not again, a reset before
     /// all others.
@@ -59,6 +60,12 @@ public:
     /// PREVENT ALLOW MEDIUM REMOVAL
     bool removal_prevented() const noexcept { return removal_prevented_.load(std::memory_order_relaxed); }
     void prevent_removal(bool prevented) noexcept { removal_prevented_.store(prevented, std::memory_order_relaxed); }
+
+    /// What reservations of others keep it from: bits that Reservations sets and every command looks at.
+    static constexpr std::uint8_t barred_from_reading = 1U << 0U;
+    static constexpr std::uint8_t barred_from_writing = 1U << 1U;
+    static constexpr std::uint8_t barred_by_reserve = 1U << 2U;  ///< another has used RESERVE
+    std::atomic<std::uint8_t> barred{0};
 
     /// It is no more: Domain::remove().
     bool gone() const noexcept { return gone_.load(std::memory_order_acquire); }

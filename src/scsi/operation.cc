@@ -45,6 +45,16 @@ Progress Operation::overrun() noexcept {
     return Progress::done;
 }
 
+/// What the error counter log pages tell.
+void Operation::count_error() noexcept {
+    ErrorCounters& counters = unit_->error_counters();
+    const unsigned kind = command_->opcode & 0x1fU;  // of VERIFY and WRITE AND VERIFY, whatever their length
+    auto& counter = operation != BlockOperation::read ? counters.write
+                    : kind == 0x0eU || kind == 0x0fU  ? counters.verify
+                                                      : counters.read;
+    counter.fetch_add(1, std::memory_order_relaxed);
+}
+
 Progress Operation::storage_failed() noexcept {
     const bool reading = operation == BlockOperation::read;
     switch (-result) {
@@ -57,6 +67,7 @@ Progress Operation::storage_failed() noexcept {
         case EAGAIN:
             return end(Status::busy);
         case EIO: {
+            count_error();
             Sense sense{SenseKey::medium_error,
                         reading ? AdditionalSense::unrecovered_read_error : AdditionalSense::write_error};
             if (reading) {

@@ -36,6 +36,7 @@ public:
     LogicalUnit& unit() noexcept { return *unit_; }  ///< if has_unit()
     Nexus& nexus() noexcept { return *nexus_; }      ///< likewise
     bool has_unit() const noexcept { return unit_ != nullptr; }
+    bool on_report_luns_unit() const noexcept { return task_->lun && task_->lun->well_known(); }
     const Command& command() const noexcept { return *command_; }
 
     // Fields of the CDB. Bytes that it lacks are zero.
@@ -79,6 +80,8 @@ public:
     std::uint64_t position = 0;
     std::uint64_t remaining = 0;
 
+    std::shared_ptr<void> shared;  ///< with others that may outlast the operation; let go of at its end
+
     /// Memory of at least `bytes`, the same at each stage; contents are not set at first. Empty: there is none, and TASK SET FULL is due.
     std::span<std::byte> buffer(std::size_t bytes) noexcept;
 
@@ -102,6 +105,8 @@ public:
 private:
     friend class TaskQueue;
     enum class Place : std::uint8_t { free, held, storage, kept_out, waiting, finished };
+
+    void count_error() noexcept;
 
     Task* task_ = nullptr;
     Domain* domain_ = nullptr;

@@ -21,10 +21,6 @@ constexpr std::uint32_t key_of(std::uint8_t target, Lun lun) noexcept {
     return static_cast<std::uint32_t>(target) << 16U | (lun.well_known() ? 0xffffU : lun.number());
 }
 
-bool changes_medium(const storage::BlockRequest& request) noexcept {
-    return request.operation != storage::BlockOperation::read && request.operation != storage::BlockOperation::flush;
-}
-
 /// SBC-3 4.11.2
 Progress fail_sanitizing(Operation& operation, const LogicalUnit& unit) noexcept {
     Sense sense{SenseKey::not_ready, AdditionalSense::sanitize_in_progress};
@@ -36,6 +32,19 @@ bool watch(int epoll, int fd) noexcept {
     epoll_event event{};
     event.events = EPOLLIN;
     return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/// Whether any bit is set in `bits` that is not in `mask`.
+bool any_beyond(const std::array<std::byte, Command::cdb_bytes_max>& bits,
+                const std::array<std::uint8_t, Command::cdb_bytes_max>& mask) noexcept {
+    using Words = std::array<std::uint64_t, Command::cdb_bytes_max / sizeof(std::uint64_t)>;
+    const auto bit_words = std::bit_cast<Words>(bits);
+    const auto mask_words = std::bit_cast<Words>(mask);
+    std::uint64_t beyond = 0;
+    for (std::size_t i = 0; i < bit_words.size(); ++i) {
+        beyond |= bit_words[i] & ~mask_words[i];
+    }
+    return beyond != 0;
 }
 
 }  // namespace
@@ -250,6 +259,9 @@ Progress TaskQueue::admit(Operation& operation) noexcept {
 Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
     LogicalUnit& unit = *operation.unit_;
     const Command& command = *operation.command_;
+    if (Reservations::conflict(operation)) {
+        return operation.end(Status::reservation_conflict);
+    }
     if (check_cdb(operation) == Progress::done) {
         return Progress::done;
     }
@@ -273,17 +285,17 @@ Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
 /// A bit that nobody evaluates must be zero: it may ask for something that we do not do (SPC-4 4.2.5.1).
 Progress TaskQueue::check_cdb(Operation& operation) noexcept {
     const Command& command = *operation.command_;
+    if (!any_beyond(operation.cdb_, command.usage)) {
+        return Progress::storage;
+    }
     for (std::size_t i = 1; i < command.cdb_bytes; ++i) {
-        std::uint8_t unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
-        if (i == 1 && command.service_action && command.cdb_bytes != Command::cdb_bytes_max) {
-            unknown &= 0xe0U;
-        }
+        const auto unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
         if (unknown != 0) {
             return operation.invalid_field(static_cast<std::uint16_t>(i),
                                            static_cast<std::uint8_t>(std::bit_width(unknown) - 1));
         }
     }
-    return Progress::storage;
+    return Progress::storage;  // what lies behind the CDB is nobody's
 }
 
 /// Calls the command's function, and does what it asks for.
@@ -388,6 +400,7 @@ void TaskQueue::finish(Operation& operation) noexcept {
     operation.place_ = Operation::Place::finished;
     operation.buffer_.reset();
     operation.buffer_bytes_ = 0;
+    operation.shared.reset();
     ended_.push(operation);
 }
 
@@ -467,138 +480,6 @@ bool TaskQueue::work_on(TaskPort& port) noexcept {
         }
     }
     return any;
-}
-
-// ---- Others want something
-
-void TaskQueue::post(const AbortOrder& order) {
-    const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->orders.push_back(order);
-    mailbox_->notify();
-}
-
-void TaskQueue::look_again() {
-    const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->notify();
-}
-
-void TaskQueue::attend() noexcept {
-    if (!wants_attention()) {
-        return;
-    }
-    std::vector<AbortOrder> orders;
-    std::vector<Wake> wakes;
-    {
-        const std::lock_guard lock(mailbox_->mutex);
-        drain_eventfd(mailbox_->event.get());
-        mailbox_->full.store(false, std::memory_order_relaxed);
-        orders.swap(mailbox_->orders);
-        wakes.swap(mailbox_->wakes);
-    }
-    work();
-    for (const Wake& wake : wakes) {
-        Operation& operation = *wake.operation;
-        if (operation.generation_ != wake.generation) {
-            continue;
-        }
-        if (operation.place_ == Operation::Place::waiting) {
-            ++operation.stage_;
-            run(operation);
-        } else if (operation.place_ == Operation::Place::kept_out) {
-            to_storage(operation);
-        }
-    }
-    for (const AbortOrder& order : orders) {
-        obey(order);
-    }
-    work();
-    drop_ports();
-}
-
-/// Even an order that finds no task waits for settle(): one that has been handed back may not be visible to the initiator yet.
-void TaskQueue::obey(const AbortOrder& order) noexcept {
-    if (order.changes) {
-        return drain(order);
-    }
-    Pending pending;
-    pending.group = order.group;
-    for (Operation& operation : std::span(operations_.get(), depth_)) {
-        if (operation.place_ == Operation::Place::free || operation.nexus_ != order.nexus.get() ||
-            (order.tag && operation.task_->tag != *order.tag)) {
-            continue;
-        }
-        pending.tasks.emplace_back(&operation, operation.generation_);
-        if (order.outcome) {
-            cancel(operation, *order.outcome);
-        }
-    }
-    order.group->found(static_cast<std::uint32_t>(pending.tasks.size()));
-    if (!order.outcome) {
-        pending.tasks.clear();
-    }
-    pending_.push_back(std::move(pending));
-}
-
-/// Requests of one task come one after the other, so that the task stands for the request that it has now.
-void TaskQueue::drain(const AbortOrder& order) noexcept {
-    Drain drain{order.group, {}};
-    for (const Operation& operation : std::span(operations_.get(), depth_)) {
-        if (operation.place_ == Operation::Place::storage && operation.storage_port_->nexus == order.nexus &&
-            changes_medium(operation) && order.changes->overlaps({operation.offset_bytes, operation.length_bytes})) {
-            drain.requests.push_back(&operation);
-        }
-    }
-    if (!drain.requests.empty()) {
-        drains_.push_back(std::move(drain));
-    }
-}
-
-void TaskQueue::drained(const Operation& operation) noexcept {
-    std::erase_if(drains_, [&](Drain& drain) {
-        std::erase(drain.requests, &operation);
-        return drain.requests.empty();
-    });
-}
-
-void TaskQueue::cancel(Operation& operation, Outcome outcome) noexcept {
-    if (operation.place_ == Operation::Place::finished || operation.cancelled_) {
-        return;
-    }
-    operation.cancelled_ = true;
-    operation.cancelled_as_ = outcome;
-    switch (operation.place_) {
-        case Operation::Place::held:
-            unhold(operation);
-            return finish(operation);
-        case Operation::Place::waiting:
-        case Operation::Place::kept_out:
-            return finish(operation);
-        case Operation::Place::storage:
-            return operation.storage_port_->storage->cancel(operation);
-        case Operation::Place::free:
-        case Operation::Place::finished:
-            return;
-    }
-}
-
-void TaskQueue::unhold(Operation& operation) noexcept {
-    TaskPort& port = *operation.port_;
-    Operation* before = nullptr;
-    for (Operation* each = port.held_first; each != &operation; each = each->next_) {
-        before = each;
-    }
-    (before == nullptr ? port.held_first : before->next_) = operation.next_;
-    if (port.held_last == &operation) {
-        port.held_last = before;
-    }
-    operation.next_ = nullptr;
-}
-
-void TaskQueue::settle() noexcept {
-    std::erase_if(pending_, [](Pending& pending) {
-        std::erase_if(pending.tasks, [](const auto& task) { return task.first->generation_ != task.second; });
-        return pending.tasks.empty();
-    });
 }
 
 }  // namespace sidecore::scsi
