@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench/net, part "guest": the same with a real kernel: user-mode Linux guests that send small messages, under each policy.
 
-"tcp": iperf3 in the guest writes 64 bytes at a time, without delay, to one on the host, through a tap interface. "frames": trafgen in the guest sends
-raw frames of 64 bytes to a network that forgets them. With one guest, and with three whose devices share one worker. All guests are on the
+"tcp": iperf3 in the guest writes 64 bytes at a time, without delay, to one on the host, through a tap interface. "udp": fio in the guest sends datagrams of 64
+bytes, each by a system call, to a network that forgets them. "frames": trafgen in the guest sends it raw frames of 64 bytes, many by each system
+call. So "tcp" needs a third CPU, which two CPUs have not, and the others do not. With one guest, and with three whose devices share one worker. All guests are on the
 driver's core; the host's iperf3 is where the kernel likes it.
 """
 
@@ -28,6 +29,7 @@ PROGRAMS = ["iperf3", "trafgen"]
 PACKAGES = {"iperf3": "iperf3", "trafgen": "netsniff-ng"}
 # A frame of 64 bytes from its Ethernet header on, to nobody.
 TRAFGEN_FRAME = "{ 0x02,0,0,0,0,2, 0x02,0,0,0,0,1, 0x88,0xb5, fill(0x55, 50) }\n"
+LOADS = ["tcp", "udp", "frames"]
 FIGURES = ["frames_per_s", "payload_mbit_per_s", "kicks_per_s", "kicks_per_frame", "avoided_per_s", "backend_cpus", "cpu_ns_per_frame",
            "frames_per_s_to_never", "payload_mbit_per_s_to_never", "kicks_per_s_to_never"]
 KEYS = ["load", "policy"]
@@ -102,6 +104,7 @@ class Machine:
         self.tap = Network(f"scbench{number}", mac=f"52:54:00:00:01:0{number}")
         self.null = Network(f"null{number}", mac=f"52:54:00:00:02:0{number}", back_end={"kind": "null"})
         self.host = f"10.98.{number}.1"
+        self.nobody = f"10.97.{number}.1"
         for network in (self.tap, self.null):
             daemon.add_network(network)
         ip("addr", "add", f"{self.host}/24", "dev", self.tap.name)
@@ -112,12 +115,16 @@ class Machine:
                        f"  case $(cat /sys/class/net/eth$i/address) in {self.tap.mac}) tap=eth$i;; *) null=eth$i;; esac\n"
                        "done\n"
                        f"busybox ip link set $tap up\nbusybox ip addr add 10.98.{number}.2/24 dev $tap\nbusybox ip link set $null up\n"
+                       f"busybox ip addr add 10.97.{number}.2/24 dev $null\nbusybox arp -i $null -s {self.nobody} 02:00:00:00:00:02\n"
                        "echo $null >/tmp/null")
 
     def start(self, load, seconds):
         """The guest's job, which sends for so long and longer."""
         if load == "tcp":
             return self.guest.start(f"iperf3 --client {self.host} --port {PORT} --length 64 --no-delay --time {seconds:.0f} --json")
+        if load == "udp":
+            return self.guest.start(f"fio --name=udp --ioengine=net --protocol=udp --hostname={self.nobody} --port=9 --rw=write --bs=64 --size=1t "
+                                    f"--time_based --runtime={seconds} --thread --eta=never --output=/tmp/udp.log || {{ cat /tmp/udp.log; exit 1; }}")
         return self.guest.start("trafgen --dev $(cat /tmp/null) --conf /etc/frame.cfg --cpus 1 --no-cpu-stats >/tmp/trafgen.log 2>&1 &\n"
                                 f"busybox sleep {seconds}\nbusybox killall -9 trafgen\nwait || true")
 
@@ -163,7 +170,7 @@ def measure(options, _folder):
             stack.callback(machines[-1].end)
         for repetition in range(options.repetitions):
             for count in (1, GUESTS):
-                for load in ("tcp", "frames"):
+                for load in LOADS:
                     name = f"{load}, {count} guest{'s' if count > 1 else ''}"
                     of_load = [runs.add(functools.partial(run_load, daemon, machines[:count], load, policy, options), load=name, policy=policy)
                                for policy in options.policies]

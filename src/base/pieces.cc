@@ -9,29 +9,45 @@ namespace sidecore {
 
 namespace {
 
-using Word = std::uint64_t;
+template <typename Unit>
+bool fits(const std::byte* place, std::size_t bytes) noexcept {
+    return bytes >= sizeof(Unit) && reinterpret_cast<std::uintptr_t>(place) % sizeof(Unit) == 0;
+}
 
-bool word_aligned(const std::byte* place) noexcept {
-    return reinterpret_cast<std::uintptr_t>(place) % sizeof(Word) == 0;
+/// Calls access(a Unit's 0, place) for the pieces of `bytes` bytes at `place`, each as large as one atomic access there may be: drivers put a
+/// network header, 12 bytes, right in front of a frame that begins with a cache line.
+template <typename Access>
+void each_unit(std::byte* place, std::size_t bytes, Access access) noexcept {
+    const auto step = [&](auto unit) {
+        access(unit, place);
+        place += sizeof unit;
+        bytes -= sizeof unit;
+    };
+    while (bytes != 0) {
+        if (fits<std::uint64_t>(place, bytes)) {
+            step(std::uint64_t{0});
+        } else if (fits<std::uint32_t>(place, bytes)) {
+            step(std::uint32_t{0});
+        } else {
+            step(std::uint8_t{0});
+        }
+    }
 }
 
 void load(std::byte* from, std::byte* to, std::size_t bytes) noexcept {
-    while (bytes >= sizeof(Word) && word_aligned(from)) {
-        const Word word = std::atomic_ref<Word>(*reinterpret_cast<Word*>(from)).load(std::memory_order_relaxed);
-        std::memcpy(to, &word, sizeof word);
-        from += sizeof(Word);
-        to += sizeof(Word);
-        bytes -= sizeof(Word);
-    }
-    for (std::size_t i = 0; i < bytes; ++i) {
-        to[i] = std::atomic_ref<std::byte>(from[i]).load(std::memory_order_relaxed);
-    }
+    each_unit(from, bytes, [&to](auto unit, std::byte* place) {
+        unit = std::atomic_ref(*reinterpret_cast<decltype(unit)*>(place)).load(std::memory_order_relaxed);
+        std::memcpy(to, &unit, sizeof unit);
+        to += sizeof unit;
+    });
 }
 
 void store(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
-    for (std::size_t i = 0; i < bytes; ++i) {
-        store_byte(to + i, from[i]);
-    }
+    each_unit(to, bytes, [&from](auto unit, std::byte* place) {
+        std::memcpy(&unit, from, sizeof unit);
+        std::atomic_ref(*reinterpret_cast<decltype(unit)*>(place)).store(unit, std::memory_order_relaxed);
+        from += sizeof unit;
+    });
 }
 
 /// Calls visit(host, bytes) on up to `bytes` bytes of the front of `segments` and takes them off.
@@ -69,6 +85,18 @@ std::size_t put_front(std::span<iovec>& segments, std::span<const std::byte> dat
 
 std::size_t skip_front(std::span<iovec>& segments, std::size_t bytes) noexcept {
     return consume(segments, bytes, [](std::byte*, std::size_t, std::size_t) {});
+}
+
+std::size_t split_front(std::span<iovec>& segments, std::size_t bytes, std::span<iovec> out) noexcept {
+    std::size_t pieces = 0;
+    while (bytes != 0 && !segments.empty() && pieces != out.size()) {
+        iovec& first = segments.front();
+        const std::size_t here = std::min(bytes, first.iov_len);
+        out[pieces++] = {first.iov_base, here};
+        skip_front(segments, here);
+        bytes -= here;
+    }
+    return pieces;
 }
 
 std::byte* take_last_byte(std::span<iovec>& segments) noexcept {

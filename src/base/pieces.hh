@@ -22,6 +22,10 @@ std::size_t put_front(std::span<iovec>& segments, std::span<const std::byte> dat
 /// Takes up to `bytes` off the front of `segments` and leaves them as they are. Returns how many.
 std::size_t skip_front(std::span<iovec>& segments, std::size_t bytes) noexcept;
 
+/// Takes up to `bytes` off the front of `segments` as pieces of their own, in `out`. Returns how many pieces; fewer bytes than asked for if `segments`
+/// or `out` comes to its end first.
+std::size_t split_front(std::span<iovec>& segments, std::size_t bytes, std::span<iovec> out) noexcept;
+
 /// Takes the last byte off `segments`, which are not empty, and returns where it is.
 std::byte* take_last_byte(std::span<iovec>& segments) noexcept;
 

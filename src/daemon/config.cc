@@ -106,6 +106,19 @@ void check_switch(const Value& device, const std::vector<control::SwitchSpec>& s
     }
 }
 
+/// The shared disks that the units of a device name have to exist.
+void check_disks(const Value& device, const std::vector<control::SharedDiskSpec>& disks, Problems& problems) {
+    if (!std::holds_alternative<Value::Table>(device.data)) {
+        return;
+    }
+    Problems reported_before;
+    for (const Value& unit : TableReader(device, "device", reported_before).array("unit")) {
+        if (std::holds_alternative<Value::Table>(unit.data)) {
+            check_reference(unit, "disk", disks, problems);
+        }
+    }
+}
+
 /// The workers that a device and its queues name have to exist.
 void check_workers(const Value& device, const std::vector<WorkerSpec>& workers, Problems& problems) {
     if (!std::holds_alternative<Value::Table>(device.data)) {
@@ -176,6 +189,12 @@ Config read_config(const Value& root, Problems& problems) {
         }
     }
 
+    Unique disk_names("the disk name", problems);
+    for (const Value& table : reader.array("disk")) {
+        config.disks.push_back(control::read_shared_disk_spec(table, problems));
+        disk_names.add(config.disks.back().name, place_of(table, "name"));
+    }
+
     Unique device_names("the device name", problems);
     Unique sockets("the socket", problems);
     sockets.add(config.control_socket, "the control socket");
@@ -185,6 +204,7 @@ Config read_config(const Value& root, Problems& problems) {
         sockets.add(device.socket, place_of(table, "socket"));
         check_workers(table, config.workers, problems);
         check_switch(table, config.switches, problems);
+        check_disks(table, config.disks, problems);
         config.devices.push_back(std::move(device));
     }
     reader.finish();

@@ -103,7 +103,7 @@ Result<std::unique_ptr<NetDevice>> NetDevice::create(std::unique_ptr<network::Ne
 NetDevice::NetDevice(std::unique_ptr<network::NetworkBackend> backend, Options options)
     : backend_(std::move(backend)),
       options_(std::move(options)),
-      features_(net::feature_version_1 | net::feature_status),
+      features_(net::feature_version_1 | net::feature_in_order | net::feature_status),
       mtu_(options_.mtu),
       mac_(options_.mac),
       counters_(std::make_unique<PairCounters[]>(options_.pairs)),

@@ -37,6 +37,7 @@ enum Feature : std::uint64_t {
     feature_indirect = std::uint64_t{1} << 28U,
     feature_event_index = std::uint64_t{1} << 29U,
     feature_version_1 = std::uint64_t{1} << 32U,
+    feature_in_order = std::uint64_t{1} << 35U,
     feature_guest_uso4 = std::uint64_t{1} << 54U,
     feature_guest_uso6 = std::uint64_t{1} << 55U,
     feature_host_uso = std::uint64_t{1} << 56U,

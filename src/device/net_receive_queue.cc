@@ -2,6 +2,8 @@
 #include "device/net_receive_queue.hh"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -21,6 +23,22 @@ namespace {
 /// Cases of QueueFault::Kind::bad_request.
 constexpr std::uint64_t readable_buffer = 1;
 constexpr std::uint64_t no_room_for_header = 2;
+
+/// A net::Header, put together in registers. One whose fields are stored one by one, and that is then copied in larger pieces, is not read back before
+/// all stores in front of it are done, which are those of packets to lines that the driver's CPU has.
+using HeaderWords = std::array<std::uint32_t, sizeof(net::Header) / sizeof(std::uint32_t)>;
+
+HeaderWords words_of(const PacketInfo& info, std::uint16_t num_buffers) noexcept {
+    static_assert(std::endian::native == std::endian::little);
+    const auto both = [](std::uint16_t low, std::uint16_t high) { return low | std::uint32_t{high} << 16U; };
+    return {info.flags | std::uint32_t{info.gso_type} << 8U | std::uint32_t{info.header_bytes} << 16U,
+            both(info.segment_bytes, info.checksum_start), both(info.checksum_offset, num_buffers)};
+}
+
+bool fits_words(const iovec& place) noexcept {
+    return place.iov_len >= sizeof(HeaderWords) &&
+           reinterpret_cast<std::uintptr_t>(place.iov_base) % alignof(std::uint32_t) == 0;
+}
 
 /// Laid out for a packet at least, as far as the driver has buffers.
 constexpr std::uint32_t least_room = 2048;
@@ -153,14 +171,15 @@ void NetReceiveQueue::gather(std::uint64_t bytes) noexcept {
     }
 }
 
-/// The more packets a turn has, the more buffers are popped ahead of them: so the lines that are written next are on their way from the driver's
-/// CPU together, and a turn with a single packet pops hardly more than it needs. False: there is none.
+/// The more packets a turn has, and the one before it had, the more buffers are popped ahead of them: so the lines that are written next are on their
+/// way from the driver's CPU together, and turns with a single packet pop hardly more than they need. False: there is none.
 bool NetReceiveQueue::pop_some() noexcept {
     std::uint32_t popped = 0;
     while (popped < ahead_ && pop_one()) {
         ++popped;
     }
     ahead_ = std::min(ahead_ * 2, most_ahead);
+    ring_.prefetch(static_cast<std::uint16_t>(std::min<std::uint32_t>(ahead_, ring_.known_available())));
     return popped != 0;
 }
 
@@ -253,20 +272,28 @@ void NetReceiveQueue::hand_over(const PacketInfo& info, std::uint32_t bytes) noe
         gathered_bytes_ -= buffer.bytes;
         left -= used;
     }
-    const net::Header header{.flags = info.flags,
-                             .gso_type = info.gso_type,
-                             .header_bytes = info.header_bytes,
-                             .segment_bytes = info.segment_bytes,
-                             .checksum_start = info.checksum_start,
-                             .checksum_offset = info.checksum_offset,
-                             .num_buffers = static_cast<std::uint16_t>(buffers_begin_ - first)};
-    std::span<iovec> place(segments_.get() + buffers_[first].first, buffers_[first].count);
-    put_front(place, std::as_bytes(std::span(&header, 1)).first(options_.header_bytes));
+    put_header(info, buffers_[first], static_cast<std::uint16_t>(buffers_begin_ - first));
     if (buffers_begin_ == buffers_end_) {
         buffers_begin_ = buffers_end_ = segments_end_ = 0;
     }
+    ++handed_over_;
     counters_.packets.add(1);
     counters_.bytes.add(bytes);
+}
+
+/// Into `buffer`, the first of so many.
+void NetReceiveQueue::put_header(const PacketInfo& info, const Buffer& buffer, std::uint16_t num_buffers) noexcept {
+    const std::span<iovec> place(segments_.get() + buffer.first, buffer.count);
+    const HeaderWords words = words_of(info, num_buffers);
+    if (options_.header_bytes == sizeof words && fits_words(place.front())) {
+        auto* const to = static_cast<std::uint32_t*>(place.front().iov_base);
+        for (std::size_t i = 0; i < words.size(); ++i) {
+            std::atomic_ref<std::uint32_t>(to[i]).store(words[i], std::memory_order_relaxed);
+        }
+        return;
+    }
+    std::span<iovec> rest = place;
+    put_front(rest, std::as_bytes(std::span(words)).first(options_.header_bytes));
 }
 
 void NetReceiveQueue::finish(const PacketInfo& info, std::uint32_t bytes, engine::Turn& turn) noexcept {
@@ -279,7 +306,8 @@ void NetReceiveQueue::put_back() noexcept {
     ring_.unpop(static_cast<std::uint16_t>(buffers_end_ - buffers_begin_));
     buffers_begin_ = buffers_end_ = segments_end_ = 0;
     gathered_bytes_ = 0;
-    ahead_ = 1;
+    ahead_ = std::clamp<std::uint32_t>(std::exchange(handed_over_, 0), 1, most_ahead);
+    expected_ = 0;
 }
 
 bool NetReceiveQueue::arm() noexcept {
@@ -302,17 +330,13 @@ void NetReceiveQueue::disarm() noexcept {
 
 // ---- another queue's turn on the same worker ----
 
-bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
-    if (waiting_bytes_ != 0 || throttle_->closed() || ring_.broken()) {
-        return false;
-    }
-    gather(packet.bytes);
-    if (room() < packet.bytes || !throttle_->admit_now(packet)) {
-        put_back();
-        if (ring_.broken()) {
-            report_broken();
-        }
-        return false;
+/// There is room for it.
+void NetReceiveQueue::copy_into_room(const network::Packet& packet) noexcept {
+    const iovec& first = segments_[buffers_[buffers_begin_].first];
+    if (packet.data.size() == 1 && first.iov_len >= packet.bytes + options_.header_bytes) {
+        std::memcpy(static_cast<std::byte*>(first.iov_base) + options_.header_bytes, packet.data.front().iov_base,
+                    packet.bytes);
+        return;
     }
     std::uint64_t offset = 0;
     lay_out_room(packet.bytes);
@@ -331,7 +355,33 @@ bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
             }
         }
     }
+}
+
+void NetReceiveQueue::expect(std::size_t packets) noexcept {
+    expected_ = packets;
+    ahead_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(packets, 1, most_ahead));
+    ring_.prefetch(static_cast<std::uint16_t>(std::min<std::size_t>(packets, ring_.available())));
+}
+
+bool NetReceiveQueue::deliver(const network::Packet& packet) noexcept {
+    if (waiting_bytes_ != 0 || throttle_->closed()) {
+        return false;
+    }
+    gather(packet.bytes);
+    if (room() < packet.bytes || ring_.broken() || !throttle_->admit_now(packet)) {
+        put_back();
+        if (ring_.broken()) {
+            report_broken();
+        }
+        return false;
+    }
+    copy_into_room(packet);
     hand_over(packet.info, packet.bytes);
+    // One buffer for one that was used, and not many when none is left: so the lines that come and those that are written to overlap.
+    expected_ -= std::min<std::size_t>(expected_, 1);
+    if (buffers_end_ - buffers_begin_ < std::min<std::size_t>(expected_, most_ahead)) {
+        pop_one();
+    }
     ++elsewhere_.requests;
     ++elsewhere_.completed;
     elsewhere_.bytes += packet.bytes;
@@ -342,6 +392,9 @@ void NetReceiveQueue::flush() noexcept {
     put_back();
     ring_.show();
     elsewhere_.calls += call();
+    if (ring_.broken()) {
+        report_broken();  // no turn of its own does: a broken ring has no work
+    }
 }
 
 }  // namespace sidecore::device

@@ -71,6 +71,7 @@ private:
     static constexpr std::size_t segments_possible = 4 * max_segments;
 
     // network::PacketSink
+    void expect(std::size_t packets) noexcept override;
     bool deliver(const network::Packet& packet) noexcept override;
     void flush() noexcept override;
 
@@ -88,9 +89,11 @@ private:
     };
     Room lay_out_room(std::uint64_t bytes) noexcept;
     void write(std::span<const std::byte> data, std::uint64_t offset) noexcept;
+    void copy_into_room(const network::Packet& packet) noexcept;
     void take_front_of_room(std::uint64_t bytes) noexcept;
     void let_capture(const network::PacketInfo& info, std::uint32_t bytes) noexcept;
     void hand_over(const network::PacketInfo& info, std::uint32_t bytes) noexcept;
+    void put_header(const network::PacketInfo& info, const Buffer& buffer, std::uint16_t num_buffers) noexcept;
     void finish(const network::PacketInfo& info, std::uint32_t bytes, engine::Turn& turn) noexcept;
     void put_back() noexcept;
 
@@ -107,7 +110,9 @@ private:
     std::size_t buffers_end_ = 0;
     std::uint64_t gathered_bytes_ = 0;  // of all of them
     static constexpr std::uint32_t most_ahead = 16;
-    std::uint32_t ahead_ = 1;  // buffers to pop next
+    std::uint32_t ahead_ = 1;        // buffers to pop next
+    std::uint32_t handed_over_ = 0;  // packets, since put_back()
+    std::size_t expected_ = 0;       // packets that are about to be delivered, as far as is known
     std::unique_ptr<iovec[]> segments_;
     std::size_t segments_end_ = 0;
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.hh"
 #include "base/pieces.hh"
+#include "base/prefetch.hh"
 #include "device/net_layout.hh"
 
 namespace sidecore::device {
@@ -57,7 +58,9 @@ engine::Turn NetTransmitQueue::serve(std::uint32_t budget) noexcept {
     }
     full_ = false;
     const std::uint64_t start = cycles();
+    // Each batch is shown at once: its packets may be back with the driver, which sends them again into what room it sees.
     while (turn.requests < budget && send_batch(budget - turn.requests, turn)) {
+        ring_.show();
     }
     turn.completed = turn.requests;
     turn.calls = publish();
@@ -79,25 +82,16 @@ engine::Turn NetTransmitQueue::serve(std::uint32_t budget) noexcept {
 /// False: no more now.
 bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexcept {
     struct Taken {
-        std::uint16_t head;
         std::uint32_t bytes;
         NetCounter* drop;  // none: it is the next of packets_
     };
     std::array<Taken, batch_size> taken;
-    const std::size_t most = std::min({std::size_t{limit}, batch_size, std::size_t{ring_.available()}});
-    ring_.prefetch(static_cast<std::uint16_t>(most));
-    std::size_t popped = 0;
+    const std::size_t popped = pop_some(std::min(std::size_t{limit}, batch_size));
     std::size_t good = 0;
-    std::size_t used = 0;
-    while (popped < most && batch_segments - used >= max_segments) {
-        virtqueue::DescriptorChain chain;
-        if (ring_.pop({segments_.get() + used, max_segments}, chain) != virtqueue::PopResult::chain) {
-            break;
-        }
-        used += chain.readable.size() + chain.writable.size();
+    for (std::size_t i = 0; i < popped; ++i) {
         Packet& packet = packets_[good];
-        NetCounter* const drop = read_packet(chain, packet);
-        taken[popped++] = {chain.head, packet.bytes, drop};
+        NetCounter* const drop = read_packet(chains_[i], packet);
+        taken[i] = {packet.bytes, drop};
         good += drop == nullptr ? 1 : 0;
     }
     const std::span<const Packet> packets(packets_.data(), good);
@@ -122,7 +116,7 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
         } else {
             bytes += one.bytes;
         }
-        ring_.push(one.head, 0);
+        ring_.push(chains_[done].head, 0);
     }
     ring_.unpop(static_cast<std::uint16_t>(popped - done));
     counters_.packets.add(sent);
@@ -130,6 +124,27 @@ bool NetTransmitQueue::send_batch(std::uint32_t limit, engine::Turn& turn) noexc
     turn.bytes += bytes;
     turn.requests += static_cast<std::uint32_t>(done);
     return sent == good && popped != 0;
+}
+
+/// Takes up to `most` chains into chains_, and returns how many. The lines where their headers lie come from the driver's CPU one by one if each is
+/// asked for when the header is read, and together if that is done before.
+std::size_t NetTransmitQueue::pop_some(std::size_t most) noexcept {
+    const std::size_t there = std::min(most, std::size_t{ring_.available()});
+    ring_.prefetch(static_cast<std::uint16_t>(there));
+    std::size_t popped = 0;
+    std::size_t used = 0;
+    while (popped < there && batch_segments - used >= max_segments) {
+        virtqueue::DescriptorChain& chain = chains_[popped];
+        if (ring_.pop({segments_.get() + used, max_segments}, chain) != virtqueue::PopResult::chain) {
+            break;
+        }
+        used += chain.readable.size() + chain.writable.size();
+        if (!chain.readable.empty()) {
+            prefetch_for_reading(chain.readable.front().iov_base);
+        }
+        ++popped;
+    }
+    return popped;
 }
 
 /// The first of packets_, but for those that were captured when there was no room for them.

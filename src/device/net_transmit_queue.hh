@@ -54,6 +54,7 @@ private:
     static constexpr std::size_t batch_segments = max_segments + batch_size * 24;
 
     bool send_batch(std::uint32_t limit, engine::Turn& turn) noexcept;
+    std::size_t pop_some(std::size_t most) noexcept;
     void let_capture(std::size_t good) noexcept;
     NetCounter* read_packet(const virtqueue::DescriptorChain& chain, network::Packet& packet) noexcept;
 
@@ -65,6 +66,7 @@ private:
     const std::uint16_t pair_;
     std::size_t captured_ = 0;  // of the good packets that come next
     bool full_ = false;         // the back-end had no room the last time
+    std::array<virtqueue::DescriptorChain, batch_size> chains_;
     std::array<network::Packet, batch_size> packets_;
     std::unique_ptr<iovec[]> segments_;
 };

@@ -70,9 +70,10 @@ void Forwarder::forward(std::span<const Packet> packets) noexcept {
     }
     now_s_ = core_->now_s();
     std::uint64_t bytes = 0;
-    for (const Packet& packet : packets) {
-        bytes += packet.bytes;
-        forward_one(packet);
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+        prefetch_ahead(packets, i);
+        bytes += packets[i].bytes;
+        forward_one(packets[i]);
     }
     PortCounters::add(from_->counters().frames_in, packets.size());
     PortCounters::add(from_->counters().bytes_in, bytes);

@@ -47,7 +47,9 @@ private:
         }
         std::size_t done = 0;
         bool delivered = false;
+        inbox_.sink->expect(packets.size());
         for (; done < packets.size(); ++done) {
+            prefetch_ahead(packets, done);
             if (!can_go(packets[done])) {
                 drop();
             } else if (inbox_.sink->deliver(packets[done])) {

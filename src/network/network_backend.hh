@@ -53,6 +53,9 @@ public:
     PacketSink(const PacketSink&) = delete;
     PacketSink& operator=(const PacketSink&) = delete;
 
+    /// So many packets are about to come by deliver(), or a few less: the lines that they will be written to can be asked for ahead of them.
+    virtual void expect(std::size_t packets) noexcept { static_cast<void>(packets); }
+
     /// Writes one packet to the guest. False: no room now, nothing was written.
     virtual bool deliver(const Packet& packet) noexcept = 0;
 

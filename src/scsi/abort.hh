@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "scsi/exclusion.hh"
 #include "scsi/nexus.hh"
 #include "scsi/task.hh"
 
@@ -41,6 +42,8 @@ struct AbortOrder {
     std::optional<std::uint64_t> tag;  ///< none: all of the nexus
     std::optional<Outcome> outcome;    ///< none: they are only counted
     std::shared_ptr<AbortGroup> group;
+    /// If there: no task is to end. The group is let go of when the storage requests that change this part of the nexus's unit now are over.
+    std::optional<MediumRange> changes{};
     const Task* except = nullptr;  ///< not this one, which waits for the others' end
 };
 

@@ -1,62 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 
-#include "base/pieces.hh"
+#include "scsi/block_functions.hh"
 #include "scsi/command.hh"
-#include "scsi/extent.hh"
-#include "scsi/logical_unit.hh"
-#include "scsi/operation.hh"
 
 namespace sidecore::scsi {
 
 namespace {
 
-/// READ of any length (SBC-3 5.10 to 5.13): a zero TRANSFER LENGTH reads nothing, but in READ(6).
-Progress read(Operation& operation) noexcept {
-    if (operation.stage() == 1) {
-        return operation.result == 0 ? operation.good() : operation.storage_failed();
-    }
-    const auto extent = extent_of(operation);
-    if (!extent) {
-        return Progress::done;
-    }
-    if (extent->blocks == 0) {
-        return operation.good();
-    }
-    Task& task = operation.task();
-    if (extent->bytes > task.data_in_bytes) {
-        return operation.overrun();
-    }
-    task.transferred_bytes = limit_to(task.data_in, extent->bytes);
-    return operation.read(extent->offset, extent->bytes, task.data_in);
-}
-
-/// WRITE of any length (SBC-3 5.32 to 5.35)
-Progress write(Operation& operation) noexcept {
-    if (operation.stage() == 1) {
-        return operation.result == 0 ? operation.good() : operation.storage_failed();
-    }
-    const auto extent = extent_of(operation);
-    if (!extent) {
-        return Progress::done;
-    }
-    if (extent->blocks == 0) {
-        return operation.good();
-    }
-    Task& task = operation.task();
-    if (extent->bytes > task.data_out_bytes) {
-        return operation.overrun();
-    }
-    task.transferred_bytes = limit_to(task.data_out, extent->bytes);
-    const bool force_unit_access = operation.command().cdb_bytes != 6 && operation.bit(1, 3);
-    return operation.write(extent->offset, extent->bytes, task.data_out, operation.unit().durable(force_unit_access));
-}
-
 constexpr std::uint32_t reads = Command::needs_medium;
 constexpr std::uint32_t writes = Command::needs_medium | Command::changes_medium;
 
-// DPO and FUA; RDPROTECT and WRPROTECT stay zero, since we keep no protection information.
+// Bits of byte 1. RDPROTECT, WRPROTECT and VRPROTECT stay zero, since we keep no protection information.
 constexpr std::uint8_t dpo_fua = 0x18;
+constexpr std::uint8_t dpo_bytchk = 0x16;
+constexpr std::uint8_t immediate = 0x02;
+constexpr std::uint8_t unmap_bit = 0x08;
+constexpr std::uint8_t no_data_bit = 0x01;
+
+// GROUP NUMBER, which changes nothing: there are no statistics of groups.
+constexpr std::uint8_t group = 0x1f;
+constexpr std::uint8_t group_16 = 0x3f;
 
 constexpr std::array commands{
     Command{
@@ -82,13 +46,24 @@ constexpr std::array commands{
         .function = write,
     },
     Command{
+        .opcode = 0x25,
+        .service_action = {},
+        .name = "READ CAPACITY(10)",
+        .direction = Direction::in,
+        .access = Access::none,
+        .traits = reads,
+        .usage = {0x25, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x01, control_usage},
+        .cdb_bytes = 10,
+        .function = read_capacity_10,
+    },
+    Command{
         .opcode = 0x28,
         .service_action = {},
         .name = "READ(10)",
         .direction = Direction::in,
         .access = Access::read,
         .traits = reads,
-        .usage = {0x28, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, control_usage},
+        .usage = {0x28, dpo_fua, 0xff, 0xff, 0xff, 0xff, group, 0xff, 0xff, control_usage},
         .cdb_bytes = 10,
         .function = read,
     },
@@ -99,9 +74,367 @@ constexpr std::array commands{
         .direction = Direction::out,
         .access = Access::write,
         .traits = writes,
-        .usage = {0x2a, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, control_usage},
+        .usage = {0x2a, dpo_fua, 0xff, 0xff, 0xff, 0xff, group, 0xff, 0xff, control_usage},
         .cdb_bytes = 10,
         .function = write,
+    },
+    Command{
+        .opcode = 0x2e,
+        .service_action = {},
+        .name = "WRITE AND VERIFY(10)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x2e, dpo_bytchk, 0xff, 0xff, 0xff, 0xff, group, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = write_and_verify,
+    },
+    Command{
+        .opcode = 0x2f,
+        .service_action = {},
+        .name = "VERIFY(10)",
+        .direction = Direction::out,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0x2f, dpo_bytchk, 0xff, 0xff, 0xff, 0xff, group, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = verify,
+    },
+    Command{
+        .opcode = 0x34,
+        .service_action = {},
+        .name = "PRE-FETCH(10)",
+        .direction = Direction::none,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0x34, immediate, 0xff, 0xff, 0xff, 0xff, group, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = prefetch,
+    },
+    Command{
+        .opcode = 0x35,
+        .service_action = {},
+        .name = "SYNCHRONIZE CACHE(10)",
+        .direction = Direction::none,
+        .access = Access::write,
+        .traits = reads,
+        .usage = {0x35, immediate, 0xff, 0xff, 0xff, 0xff, group, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = synchronize_cache,
+    },
+    Command{
+        .opcode = 0x37,
+        .service_action = {},
+        .name = "READ DEFECT DATA(10)",
+        .direction = Direction::in,
+        .access = Access::none,
+        .traits = reads,
+        .usage = {0x37, 0x00, 0x1f, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = read_defect_data_10,
+    },
+    Command{
+        .opcode = 0x41,
+        .service_action = {},
+        .name = "WRITE SAME(10)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x41, unmap_bit, 0xff, 0xff, 0xff, 0xff, group, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = write_same,
+    },
+    Command{
+        .opcode = 0x42,
+        .service_action = {},
+        .name = "UNMAP",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x42, 0x00, 0x00, 0x00, 0x00, 0x00, group, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = unmap,
+    },
+    Command{
+        .opcode = 0x48,
+        .service_action = 0x01,
+        .name = "SANITIZE, OVERWRITE",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = Command::changes_medium,
+        .usage = {0x48, 0xa1, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = sanitize_overwrite,
+    },
+    Command{
+        .opcode = 0x48,
+        .service_action = 0x02,
+        .name = "SANITIZE, BLOCK ERASE",
+        .direction = Direction::none,
+        .access = Access::write,
+        .traits = Command::changes_medium,
+        .usage = {0x48, 0xa2, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = sanitize_block_erase,
+    },
+    Command{
+        .opcode = 0x48,
+        .service_action = 0x1f,
+        .name = "SANITIZE, EXIT FAILURE MODE",
+        .direction = Direction::none,
+        .access = Access::write,
+        .traits = 0,
+        .usage = {0x48, 0x1f, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, control_usage},
+        .cdb_bytes = 10,
+        .function = exit_failure_mode,
+    },
+    Command{
+        .opcode = 0x7f,
+        .service_action = 0x000d,
+        .name = "WRITE SAME(32)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x7f, control_usage, 0x00, 0x00, 0x00, 0x00, group, 0x18, 0x00, 0x0d, unmap_bit | no_data_bit,
+                  0x00, 0xff,          0xff, 0xff, 0xff, 0xff, 0xff,  0xff, 0xff, 0xff, 0xff,
+                  0xff, 0xff,          0xff, 0xff, 0xff, 0xff, 0xff,  0xff, 0xff, 0xff},
+        .cdb_bytes = 32,
+        .function = write_same,
+    },
+    Command{
+        .opcode = 0x83,
+        .service_action = 0x00,
+        .name = "EXTENDED COPY(LID1)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = reads,
+        .usage = {0x83, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = extended_copy,
+    },
+    Command{
+        .opcode = 0x84,
+        .service_action = 0x00,
+        .name = "RECEIVE COPY STATUS(LID1)",
+        .direction = Direction::in,
+        .access = Access::write,
+        .traits = 0,
+        .usage = {0x84, 0x00, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = copy_status,
+    },
+    Command{
+        .opcode = 0x84,
+        .service_action = 0x03,
+        .name = "RECEIVE COPY OPERATING PARAMETERS",
+        .direction = Direction::in,
+        .access = Access::write,
+        .traits = 0,
+        .usage = {0x84, 0x03, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = copy_operating_parameters,
+    },
+    Command{
+        .opcode = 0x84,
+        .service_action = 0x04,
+        .name = "RECEIVE COPY FAILURE DETAILS(LID1)",
+        .direction = Direction::in,
+        .access = Access::write,
+        .traits = 0,
+        .usage = {0x84, 0x04, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = failed_segment_details,
+    },
+    Command{
+        .opcode = 0x88,
+        .service_action = {},
+        .name = "READ(16)",
+        .direction = Direction::in,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0x88, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = read,
+    },
+    Command{
+        .opcode = 0x89,
+        .service_action = {},
+        .name = "COMPARE AND WRITE",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x89, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = compare_and_write,
+    },
+    Command{
+        .opcode = 0x8a,
+        .service_action = {},
+        .name = "WRITE(16)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x8a, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = write,
+    },
+    Command{
+        .opcode = 0x8b,
+        .service_action = {},
+        .name = "ORWRITE(16)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x8b, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = or_write,
+    },
+    Command{
+        .opcode = 0x8e,
+        .service_action = {},
+        .name = "WRITE AND VERIFY(16)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x8e, dpo_bytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = write_and_verify,
+    },
+    Command{
+        .opcode = 0x8f,
+        .service_action = {},
+        .name = "VERIFY(16)",
+        .direction = Direction::out,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0x8f, dpo_bytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = verify,
+    },
+    Command{
+        .opcode = 0x90,
+        .service_action = {},
+        .name = "PRE-FETCH(16)",
+        .direction = Direction::none,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0x90, immediate, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = prefetch,
+    },
+    Command{
+        .opcode = 0x91,
+        .service_action = {},
+        .name = "SYNCHRONIZE CACHE(16)",
+        .direction = Direction::none,
+        .access = Access::write,
+        .traits = reads,
+        .usage = {0x91, immediate, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group_16,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = synchronize_cache,
+    },
+    Command{
+        .opcode = 0x93,
+        .service_action = {},
+        .name = "WRITE SAME(16)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0x93, unmap_bit | no_data_bit, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                  group_16, control_usage},
+        .cdb_bytes = 16,
+        .function = write_same,
+    },
+    Command{
+        .opcode = 0x9e,
+        .service_action = 0x10,
+        .name = "READ CAPACITY(16)",
+        .direction = Direction::in,
+        .access = Access::none,
+        .traits = reads,
+        .usage = {0x9e, 0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = read_capacity_16,
+    },
+    Command{
+        .opcode = 0x9e,
+        .service_action = 0x12,
+        .name = "GET LBA STATUS",
+        .direction = Direction::in,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00,
+                  control_usage},
+        .cdb_bytes = 16,
+        .function = get_lba_status,
+    },
+    Command{
+        .opcode = 0xa8,
+        .service_action = {},
+        .name = "READ(12)",
+        .direction = Direction::in,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0xa8, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group, control_usage},
+        .cdb_bytes = 12,
+        .function = read,
+    },
+    Command{
+        .opcode = 0xaa,
+        .service_action = {},
+        .name = "WRITE(12)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0xaa, dpo_fua, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group, control_usage},
+        .cdb_bytes = 12,
+        .function = write,
+    },
+    Command{
+        .opcode = 0xae,
+        .service_action = {},
+        .name = "WRITE AND VERIFY(12)",
+        .direction = Direction::out,
+        .access = Access::write,
+        .traits = writes,
+        .usage = {0xae, dpo_bytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group, control_usage},
+        .cdb_bytes = 12,
+        .function = write_and_verify,
+    },
+    Command{
+        .opcode = 0xaf,
+        .service_action = {},
+        .name = "VERIFY(12)",
+        .direction = Direction::out,
+        .access = Access::read,
+        .traits = reads,
+        .usage = {0xaf, dpo_bytchk, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, group, control_usage},
+        .cdb_bytes = 12,
+        .function = verify,
+    },
+    Command{
+        .opcode = 0xb7,
+        .service_action = {},
+        .name = "READ DEFECT DATA(12)",
+        .direction = Direction::in,
+        .access = Access::none,
+        .traits = reads,
+        .usage = {0xb7, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, control_usage},
+        .cdb_bytes = 12,
+        .function = read_defect_data_12,
     },
 };
 

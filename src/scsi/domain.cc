@@ -112,6 +112,48 @@ bool Domain::has_target(std::uint8_t target) const {
     return position != nexuses_.end() && position->first.first == target;
 }
 
+std::size_t Domain::luns(std::uint8_t target, std::span<std::byte> out) const noexcept {
+    const std::lock_guard lock(mutex_);
+    std::size_t count = 0;
+    for (auto position = nexuses_.lower_bound(Address(target, Lun(0)));
+         position != nexuses_.end() && position->first.first == target; ++position) {
+        const auto bytes = position->first.second.encode();
+        if (out.size() >= bytes.size()) {
+            std::ranges::copy(bytes, out.begin());
+            out = out.subspan(bytes.size());
+        }
+        ++count;
+    }
+    return count;
+}
+
+void Domain::luns_reported(std::uint8_t target, std::uint64_t generation) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (generation != generation_.load(std::memory_order_relaxed)) {
+        return;
+    }
+    for (auto position = nexuses_.lower_bound(Address(target, Lun(0)));
+         position != nexuses_.end() && position->first.first == target; ++position) {
+        position->second->clear_attention(AdditionalSense::reported_luns_data_has_changed);
+    }
+}
+
+std::size_t Domain::targets_of(const LogicalUnit& unit, std::span<std::uint8_t> out) const noexcept {
+    const std::lock_guard lock(mutex_);
+    std::size_t count = 0;
+    std::optional<std::uint8_t> last;
+    for (const auto& [address, nexus] : nexuses_) {
+        if (&nexus->unit() == &unit && last != address.first) {
+            last = address.first;
+            if (count < out.size()) {
+                out[count] = address.first;
+            }
+            ++count;
+        }
+    }
+    return count;
+}
+
 Result<std::unique_ptr<TaskQueue>> Domain::open_queue(std::uint32_t depth) {
     SIDECORE_TRY_ASSIGN(auto queue, TaskQueue::create(*this, depth));
     const std::lock_guard lock(mutex_);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,6 +74,16 @@ public:
     std::vector<std::shared_ptr<Nexus>> nexuses() const;  ///< by target and LUN
     std::vector<std::shared_ptr<Nexus>> nexuses(std::uint8_t target) const;
     bool has_target(std::uint8_t target) const;
+
+    /// Writes the target's LUNs, eight bytes each, as far as there is room. Returns how many it has.
+    std::size_t luns(std::uint8_t target, std::span<std::byte> out) const noexcept;
+
+    /// The initiator has seen all LUNs that the target had at this generation(): if they are still the same, it need not be told that they have
+    /// changed.
+    void luns_reported(std::uint8_t target, std::uint64_t generation) noexcept;
+
+    /// The targets by which the initiator reaches the unit, as far as there is room. Returns how many these are.
+    std::size_t targets_of(const LogicalUnit& unit, std::span<std::uint8_t> out) const noexcept;
     const std::string& initiator() const noexcept { return initiator_; }
 
     /// Changes whenever find() may have another answer.

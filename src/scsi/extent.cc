@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scsi/extent.hh"
 
+#include "scsi/limits.hh"
 #include "scsi/logical_unit.hh"
 #include "scsi/operation.hh"
 

@@ -16,9 +16,6 @@ struct Extent {
     std::uint64_t bytes = 0;
 };
 
-/// MAXIMUM TRANSFER LENGTH of the block limits VPD page, in bytes: what one command may move.
-inline constexpr std::uint64_t transfer_bytes_max = 8U << 20U;
-
 /// LOGICAL BLOCK ADDRESS and the number of blocks of a CDB of 6, 10, 12, 16 or 32 bytes where SBC-3 has them in most commands. Nothing: they leave
 /// the medium, or are more than transfer_bytes_max where `limited`; the operation has failed.
 std::optional<Extent> extent_of(Operation& operation, bool limited = true) noexcept;

@@ -13,6 +13,10 @@
 
 #include "base/error.hh"
 #include "scsi/codes.hh"
+#include "scsi/copy_results.hh"
+#include "scsi/exclusion.hh"
+#include "scsi/error_counters.hh"
+#include "scsi/mode_pages.hh"
 #include "scsi/reservations.hh"
 #include "scsi/sense.hh"
 #include "scsi/task.hh"
@@ -21,6 +25,14 @@
 namespace sidecore::scsi {
 
 class Nexus;
+class Sanitizer;
+
+/// What a SANITIZE command that failed has left (SBC-3 4.11.4): a medium that nothing but another one may touch.
+enum class SanitizeFailure : std::uint8_t {
+    none,
+    unrestricted,  ///< EXIT FAILURE MODE ends it
+    restricted,    ///< nothing else does
+};
 
 /// A disk as SCSI sees it: the device server of a logical unit (SAM-5 4.8) over a storage back-end. Several domains, that is
 /// devices, may have it at the same time, each through a nexus of its own.
@@ -36,12 +48,13 @@ public:
         std::string revision = "0001";         ///< up to 4
         bool read_only = false;                ///< also if the storage back-end is
         bool rotational = false;               ///< what MEDIUM ROTATION RATE says
+        std::string state_file{};              ///< where saved mode pages are kept; empty: they cannot be saved
         std::string reservations_file{};  ///< where persistent reservations are kept with APTPL; empty: they cannot be
     };
 
     static constexpr std::size_t serial_bytes_max = 32;
 
-    /// Error: invalid_argument names the option.
+    /// Error: invalid_argument names the option, or says what is wrong with the state file.
     static Result<std::shared_ptr<LogicalUnit>> create(std::unique_ptr<storage::BlockBackend> backend, Options options);
     ~LogicalUnit();
     LogicalUnit(const LogicalUnit&) = delete;
@@ -58,6 +71,10 @@ public:
     const storage::BlockGeometry& geometry() const noexcept {
         return geometry_;
     }  ///< at create(); the capacity is capacity_blocks()
+
+    /// One line for a person.
+    std::string description() const;
+
     std::uint32_t block_bytes() const noexcept { return geometry_.logical_block_bytes; }
     std::uint64_t capacity_blocks() const noexcept { return capacity_blocks_.load(std::memory_order_relaxed); }
     bool in_range(std::uint64_t lba, std::uint64_t blocks) const noexcept {
@@ -84,11 +101,29 @@ public:
     bool durable(bool force_unit_access) const noexcept {
         return force_unit_access || !write_cache.load(std::memory_order_relaxed);
     }
-    std::atomic<bool> write_cache{true};                ///< WCE of the caching mode page
-    std::atomic<bool> descriptor_sense{false};          ///< D_SENSE of the control mode page
-    std::atomic<bool> software_write_protected{false};  ///< SWP of the control mode page
-    std::atomic<bool> stopped{false};                   ///< by START STOP UNIT
-    std::atomic<bool> sanitizing{false};                ///< commands that need the medium fail
+    std::atomic<bool> write_cache{true};                                  ///< WCE of the caching mode page
+    std::atomic<bool> descriptor_sense{false};                            ///< D_SENSE of the control mode page
+    std::atomic<bool> software_write_protected{false};                    ///< SWP of the control mode page
+    std::atomic<bool> stopped{false};                                     ///< by START STOP UNIT
+    std::atomic<bool> sanitizing{false};                                  ///< commands that need the medium fail
+    std::atomic<std::uint16_t> sanitize_progress{0};                      ///< of 65536, while sanitizing
+    std::atomic<SanitizeFailure> sanitize_failed{SanitizeFailure::none};  ///< likewise
+
+    // Mode pages.
+    ModeSettings mode_settings() const;
+    ModeSettings default_mode_settings() const noexcept { return {geometry_.volatile_write_cache, false, false}; }
+    ModeSettings saved_mode_settings() const;  ///< the defaults, if none have been saved
+    bool can_save_mode_settings() const noexcept { return !options_.state_file.empty(); }
+
+    struct ModeTransition {
+        ModeSettings before;
+        ModeSettings after;
+    };
+    /// `save`: writes the state file first, or nothing is changed. Waits for that, as other savers do meanwhile, and nobody else.
+    Result<ModeTransition> change_mode(const ModeChanges& changes, bool save);
+
+    // What log pages tell.
+    ErrorCounters& error_counters() noexcept { return error_counters_; }
 
     // Nexuses.
     void attach(const std::shared_ptr<Nexus>& nexus);
@@ -107,6 +142,16 @@ public:
     void abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done,
                      const Task* except = nullptr);
 
+    /// Parts of the medium that one command has to itself.
+    Exclusions& exclusions() noexcept { return exclusions_; }
+
+    Sanitizer& sanitizer() noexcept { return *sanitizer_; }
+    CopyResults& copy_results() noexcept { return copy_results_; }
+
+    /// Calls `done` when all requests of task queues that change this part of the medium now are over; on any thread and maybe at once. Those to
+    /// come are the caller's to keep out, by a hold of exclusions().
+    void settle_changes(const MediumRange& range, std::function<void()> done);
+
     /// LOGICAL UNIT RESET (SAM-5 6.3.3), without the end of its tasks.
     void reset();
 
@@ -117,6 +162,9 @@ private:
     LogicalUnit(std::unique_ptr<storage::BlockBackend> backend, Options options, const storage::BlockGeometry& geometry,
                 ReservationFile reservation_file, ReservationState reserved);
 
+    ModeSettings current_mode_settings() const noexcept;
+    void set_mode_settings(const ModeSettings& settings) noexcept;
+
     const std::unique_ptr<storage::BlockBackend> backend_;
     mutable std::mutex backend_mutex_;  // its control calls come one at a time
     const storage::BlockGeometry geometry_;
@@ -125,10 +173,19 @@ private:
     const bool read_only_;
     std::atomic<std::uint64_t> capacity_blocks_;
 
+    Exclusions exclusions_;
+    CopyResults copy_results_;
+    mutable std::mutex mode_mutex_;  // guards changes of the settings above, and what follows
+    std::optional<ModeSettings> saved_mode_;
+    std::mutex state_file_mutex_;  // one writer at a time
+    ErrorCounters error_counters_;
+
     mutable std::mutex nexuses_mutex_;
     std::vector<std::shared_ptr<Nexus>> nexuses_;
 
-    Reservations reservations_;  // the last one: at the end it may still be at work
+    // The last ones: at the end they may still be at work.
+    const std::unique_ptr<Sanitizer> sanitizer_;
+    Reservations reservations_;
 };
 
 }  // namespace sidecore::scsi

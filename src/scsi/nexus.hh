@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "scsi/codes.hh"
+#include "scsi/identity.hh"
 #include "scsi/lun.hh"
 
 namespace sidecore::scsi {
@@ -43,7 +44,7 @@ public:
     Lun lun() const noexcept { return lun_; }
 
     /// RELATIVE TARGET PORT IDENTIFIER (SPC-4 7.8.6.6), 1 to 256.
-    std::uint16_t relative_port() const noexcept { return static_cast<std::uint16_t>(target_ + 1U); }
+    std::uint16_t relative_port() const noexcept { return relative_port_of(target_); }
 
     /// Unit attentions (SAM-5 5.14) are reported in the order in which they came, one that is pending already not again, a reset before
     /// all others.

@@ -45,6 +45,16 @@ Progress Operation::overrun() noexcept {
     return Progress::done;
 }
 
+/// What the error counter log pages tell.
+void Operation::count_error() noexcept {
+    ErrorCounters& counters = unit_->error_counters();
+    const unsigned kind = command_->opcode & 0x1fU;  // of VERIFY and WRITE AND VERIFY, whatever their length
+    auto& counter = operation != BlockOperation::read ? counters.write
+                    : kind == 0x0eU || kind == 0x0fU  ? counters.verify
+                                                      : counters.read;
+    counter.fetch_add(1, std::memory_order_relaxed);
+}
+
 Progress Operation::storage_failed() noexcept {
     const bool reading = operation == BlockOperation::read;
     switch (-result) {
@@ -57,6 +67,7 @@ Progress Operation::storage_failed() noexcept {
         case EAGAIN:
             return end(Status::busy);
         case EIO: {
+            count_error();
             Sense sense{SenseKey::medium_error,
                         reading ? AdditionalSense::unrecovered_read_error : AdditionalSense::write_error};
             if (reading) {
@@ -124,6 +135,32 @@ std::span<std::byte> Operation::buffer(std::size_t bytes) noexcept {
         buffer_bytes_ = buffer_ == nullptr ? 0 : bytes;
     }
     return {buffer_.get(), buffer_bytes_ < bytes ? 0 : bytes};
+}
+
+bool Operation::have_alone(const MediumRange& range) {
+    if (exclusion != nullptr) {
+        return exclusion->settled();
+    }
+    exclusion = unit_->exclusions().take(range, waker());
+    if (exclusion != nullptr) {
+        // The task may have been aborted by then.
+        unit_->settle_changes(range, [hold = std::weak_ptr(exclusion), wake = waker()] {
+            if (const auto still = hold.lock()) {
+                still->set_settled();
+            }
+            wake();
+        });
+    }
+    return false;
+}
+
+bool Operation::use_storage_of(const Nexus& nexus) noexcept {
+    TaskPort* const port = queue_->find_port(nexus.target(), nexus.lun());
+    if (port == nullptr || port->nexus.get() != &nexus) {
+        return false;
+    }
+    queue_->set_storage_port(*this, port);
+    return true;
 }
 
 std::function<void()> Operation::waker() {

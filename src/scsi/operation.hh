@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "scsi/command.hh"
+#include "scsi/exclusion.hh"
 #include "scsi/task.hh"
 #include "storage/block_backend.hh"
 
@@ -35,6 +36,7 @@ public:
     LogicalUnit& unit() noexcept { return *unit_; }  ///< if has_unit()
     Nexus& nexus() noexcept { return *nexus_; }      ///< likewise
     bool has_unit() const noexcept { return unit_ != nullptr; }
+    bool on_report_luns_unit() const noexcept { return task_->lun && task_->lun->well_known(); }
     const Command& command() const noexcept { return *command_; }
 
     // Fields of the CDB. Bytes that it lacks are zero.
@@ -83,13 +85,28 @@ public:
     /// Memory of at least `bytes`, the same at each stage; contents are not set at first. Empty: there is none, and TASK SET FULL is due.
     std::span<std::byte> buffer(std::size_t bytes) noexcept;
 
+    /// A part of the unit's medium that this task has to itself, until it ends or lets go.
+    std::shared_ptr<Exclusions::Hold> exclusion;
+
+    /// Whether the task has this part of the medium to itself and no request of others changes it any more. If not so, Progress::waiting
+    /// is due, and then the same question again.
+    bool have_alone(const MediumRange& range);
+
+    /// Whatever else goes when the task ends, in whatever manner.
+    std::shared_ptr<void> companion;
+
+    /// Storage requests go to another logical unit of the domain from now on, or back to the task's own. False: it is not there any more.
+    bool use_storage_of(const Nexus& nexus) noexcept;
+
     /// For Progress::waiting: what to call, from any thread, when the function is to be called again. It may be called late or more
     /// than once.
     std::function<void()> waker();
 
 private:
     friend class TaskQueue;
-    enum class Place : std::uint8_t { free, held, storage, waiting, finished };
+    enum class Place : std::uint8_t { free, held, storage, kept_out, waiting, finished };
+
+    void count_error() noexcept;
 
     Task* task_ = nullptr;
     Domain* domain_ = nullptr;
@@ -98,7 +115,8 @@ private:
     const Command* command_ = nullptr;
     class TaskQueue* queue_ = nullptr;
     struct TaskPort* port_ = nullptr;
-    Operation* next_ = nullptr;  // among the free ones, or those held
+    struct TaskPort* storage_port_ = nullptr;  // whose storage the requests go to; counted as running there as well
+    Operation* next_ = nullptr;                // among the free ones, or those held
     std::uint64_t generation_ = 0;
     Place place_ = Place::free;
     bool counted_ = false;  // among those that run on their port

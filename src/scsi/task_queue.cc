@@ -21,10 +21,30 @@ constexpr std::uint32_t key_of(std::uint8_t target, Lun lun) noexcept {
     return static_cast<std::uint32_t>(target) << 16U | (lun.well_known() ? 0xffffU : lun.number());
 }
 
+/// SBC-3 4.11.2
+Progress fail_sanitizing(Operation& operation, const LogicalUnit& unit) noexcept {
+    Sense sense{SenseKey::not_ready, AdditionalSense::sanitize_in_progress};
+    sense.progress = unit.sanitize_progress.load(std::memory_order_relaxed);
+    return operation.fail(sense);
+}
+
 bool watch(int epoll, int fd) noexcept {
     epoll_event event{};
     event.events = EPOLLIN;
     return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/// Whether any bit is set in `bits` that is not in `mask`.
+bool any_beyond(const std::array<std::byte, Command::cdb_bytes_max>& bits,
+                const std::array<std::uint8_t, Command::cdb_bytes_max>& mask) noexcept {
+    using Words = std::array<std::uint64_t, Command::cdb_bytes_max / sizeof(std::uint64_t)>;
+    const auto bit_words = std::bit_cast<Words>(bits);
+    const auto mask_words = std::bit_cast<Words>(mask);
+    std::uint64_t beyond = 0;
+    for (std::size_t i = 0; i < bit_words.size(); ++i) {
+        beyond |= bit_words[i] & ~mask_words[i];
+    }
+    return beyond != 0;
 }
 
 }  // namespace
@@ -104,6 +124,7 @@ void TaskQueue::start(Task& task) noexcept {
     std::ranges::copy(task.cdb.first(std::min(task.cdb.size(), operation.cdb_.size())), operation.cdb_.begin());
     operation.port_ = task.lun && !task.lun->well_known() ? find_port(task.target, *task.lun) : nullptr;
     operation.nexus_ = operation.port_ == nullptr ? nullptr : operation.port_->nexus.get();
+    operation.storage_port_ = operation.port_;
     operation.unit_ = operation.nexus_ == nullptr ? nullptr : &operation.nexus_->unit();
 
     if (operation.port_ == nullptr && !domain_.has_target(task.target)) {
@@ -246,7 +267,10 @@ Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
     }
     if ((command.traits & Command::needs_medium) != 0) {
         if (unit.sanitizing.load(std::memory_order_acquire)) {
-            return operation.fail(SenseKey::not_ready, AdditionalSense::sanitize_in_progress);
+            return fail_sanitizing(operation, unit);
+        }
+        if (unit.sanitize_failed.load(std::memory_order_acquire) != SanitizeFailure::none) {
+            return operation.fail(SenseKey::medium_error, AdditionalSense::sanitize_command_failed);
         }
         if (unit.stopped.load(std::memory_order_acquire)) {
             return operation.fail(SenseKey::not_ready, AdditionalSense::initializing_command_required);
@@ -261,17 +285,17 @@ Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
 /// A bit that nobody evaluates must be zero: it may ask for something that we do not do (SPC-4 4.2.5.1).
 Progress TaskQueue::check_cdb(Operation& operation) noexcept {
     const Command& command = *operation.command_;
+    if (!any_beyond(operation.cdb_, command.usage)) {
+        return Progress::storage;
+    }
     for (std::size_t i = 1; i < command.cdb_bytes; ++i) {
-        std::uint8_t unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
-        if (i == 1 && command.service_action && command.cdb_bytes != Command::cdb_bytes_max) {
-            unknown &= 0xe0U;
-        }
+        const auto unknown = static_cast<std::uint8_t>(operation.byte(i) & ~command.usage[i]);
         if (unknown != 0) {
             return operation.invalid_field(static_cast<std::uint16_t>(i),
                                            static_cast<std::uint8_t>(std::bit_width(unknown) - 1));
         }
     }
-    return Progress::storage;
+    return Progress::storage;  // what lies behind the CDB is nobody's
 }
 
 /// Calls the command's function, and does what it asks for.
@@ -287,11 +311,38 @@ void TaskQueue::run(Operation& operation) noexcept {
     }
 }
 
+/// Whether the request changes what another task has to itself. It is tried again when that is over.
+bool TaskQueue::must_keep_out(Operation& operation, TaskPort& port) noexcept {
+    Exclusions& exclusions = port.nexus->unit().exclusions();
+    return changes_medium(operation) && exclusions.any() && operation.exclusion == nullptr &&
+           !exclusions.is_free({operation.offset_bytes, operation.length_bytes}, operation.waker());
+}
+
+/// Ordered tasks of the other unit wait as for tasks of its own, and the port stays.
+void TaskQueue::set_storage_port(Operation& operation, TaskPort* port) noexcept {
+    if (operation.storage_port_ != operation.port_) {
+        --operation.storage_port_->running;
+        make_busy(*operation.storage_port_);  // what is held there may go on
+    }
+    operation.storage_port_ = port;
+    if (port != operation.port_) {
+        ++port->running;
+    }
+}
+
 void TaskQueue::to_storage(Operation& operation) noexcept {
-    TaskPort& port = *operation.port_;
+    TaskPort& port = *operation.storage_port_;
     if (port.storage == nullptr && !open_storage(port)) {
         operation.end(Status::busy);
         return finish(operation);
+    }
+    if (must_keep_out(operation, port)) {
+        if (port.nexus->unit().sanitizing.load(std::memory_order_acquire)) {
+            fail_sanitizing(operation, port.nexus->unit());
+            return finish(operation);
+        }
+        operation.place_ = Operation::Place::kept_out;
+        return;
     }
     operation.place_ = Operation::Place::storage;
     port.batch.push_back(&operation);
@@ -330,6 +381,11 @@ void TaskQueue::finish(Operation& operation) noexcept {
     Task& task = *operation.task_;
     if (operation.cancelled_) {
         task.outcome = operation.cancelled_as_;
+    }
+    operation.exclusion.reset();
+    operation.companion.reset();
+    if (operation.port_ != nullptr) {
+        set_storage_port(operation, operation.port_);
     }
     if (operation.counted_) {
         TaskPort& port = *operation.port_;
@@ -413,6 +469,9 @@ bool TaskQueue::work_on(TaskPort& port) noexcept {
         for (storage::BlockRequest* request : std::span(done).first(count)) {
             Operation& operation = static_cast<Operation&>(*request);
             ++operation.stage_;
+            if (!drains_.empty()) {
+                drained(operation);
+            }
             if (operation.cancelled_) {
                 finish(operation);
             } else {
@@ -421,108 +480,6 @@ bool TaskQueue::work_on(TaskPort& port) noexcept {
         }
     }
     return any;
-}
-
-// ---- Others want something
-
-void TaskQueue::post(const AbortOrder& order) {
-    const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->orders.push_back(order);
-    mailbox_->notify();
-}
-
-void TaskQueue::look_again() {
-    const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->notify();
-}
-
-void TaskQueue::attend() noexcept {
-    if (!wants_attention()) {
-        return;
-    }
-    std::vector<AbortOrder> orders;
-    std::vector<Wake> wakes;
-    {
-        const std::lock_guard lock(mailbox_->mutex);
-        drain_eventfd(mailbox_->event.get());
-        mailbox_->full.store(false, std::memory_order_relaxed);
-        orders.swap(mailbox_->orders);
-        wakes.swap(mailbox_->wakes);
-    }
-    work();
-    for (const Wake& wake : wakes) {
-        Operation& operation = *wake.operation;
-        if (operation.generation_ == wake.generation && operation.place_ == Operation::Place::waiting) {
-            ++operation.stage_;
-            run(operation);
-        }
-    }
-    for (const AbortOrder& order : orders) {
-        obey(order);
-    }
-    work();
-    drop_ports();
-}
-
-/// Even an order that finds no task waits for settle(): one that has been handed back may not be visible to the initiator yet.
-void TaskQueue::obey(const AbortOrder& order) noexcept {
-    Pending pending;
-    pending.group = order.group;
-    for (Operation& operation : std::span(operations_.get(), depth_)) {
-        if (operation.place_ == Operation::Place::free || operation.nexus_ != order.nexus.get() ||
-            (order.tag && operation.task_->tag != *order.tag) || operation.task_ == order.except) {
-            continue;
-        }
-        pending.tasks.emplace_back(&operation, operation.generation_);
-        if (order.outcome) {
-            cancel(operation, *order.outcome);
-        }
-    }
-    order.group->found(static_cast<std::uint32_t>(pending.tasks.size()));
-    if (!order.outcome) {
-        pending.tasks.clear();
-    }
-    pending_.push_back(std::move(pending));
-}
-
-void TaskQueue::cancel(Operation& operation, Outcome outcome) noexcept {
-    if (operation.place_ == Operation::Place::finished || operation.cancelled_) {
-        return;
-    }
-    operation.cancelled_ = true;
-    operation.cancelled_as_ = outcome;
-    switch (operation.place_) {
-        case Operation::Place::held:
-            unhold(operation);
-            return finish(operation);
-        case Operation::Place::waiting:
-            return finish(operation);
-        case Operation::Place::storage:
-            return operation.port_->storage->cancel(operation);
-        case Operation::Place::free:
-        case Operation::Place::finished:
-            return;
-    }
-}
-
-void TaskQueue::unhold(Operation& operation) noexcept {
-    TaskPort& port = *operation.port_;
-    Operation* before = nullptr;
-    for (Operation* each = port.held_first; each != &operation; each = each->next_) {
-        before = each;
-    }
-    (before == nullptr ? port.held_first : before->next_) = operation.next_;
-    if (port.held_last == &operation) {
-        port.held_last = before;
-    }
-    operation.next_ = nullptr;
-}
-
-void TaskQueue::settle() noexcept {
-    std::erase_if(pending_, [](Pending& pending) {
-        std::erase_if(pending.tasks, [](const auto& task) { return task.first->generation_ != task.second; });
-        return pending.tasks.empty();
-    });
 }
 
 }  // namespace sidecore::scsi

@@ -102,6 +102,12 @@ private:
         std::vector<std::pair<const Operation*, std::uint64_t>> tasks;  // with the generation
     };
 
+    /// Requests whose end somebody waits for.
+    struct Drain {
+        std::shared_ptr<AbortGroup> group;
+        std::vector<const Operation*> requests;  // one is gone when it is back from the storage
+    };
+
     TaskQueue(Domain& domain, std::uint32_t depth, Fd epoll, std::shared_ptr<Mailbox> mailbox);
 
     TaskPort* find_port(std::uint8_t target, Lun lun) noexcept;
@@ -117,12 +123,19 @@ private:
     void run(Operation& operation) noexcept;
     void to_storage(Operation& operation) noexcept;
     bool open_storage(TaskPort& port) noexcept;
+    static bool changes_medium(const storage::BlockRequest& request) noexcept {
+        return request.operation != storage::BlockOperation::read && request.operation != storage::BlockOperation::flush;
+    }
+    static bool must_keep_out(Operation& operation, TaskPort& port) noexcept;
+    void set_storage_port(Operation& operation, TaskPort* port) noexcept;
     static bool asks_for_aca(const Operation& operation) noexcept;
     void finish(Operation& operation) noexcept;
     void make_busy(TaskPort& port) noexcept;
     bool work_on(TaskPort& port) noexcept;
     void work() noexcept;
     void obey(const AbortOrder& order) noexcept;
+    void drain(const AbortOrder& order) noexcept;
+    void drained(const Operation& operation) noexcept;
     static void unhold(Operation& operation) noexcept;
     void cancel(Operation& operation, Outcome outcome) noexcept;
 
@@ -140,6 +153,7 @@ private:
     Operation* free_ = nullptr;
     BoundedFifo<Operation> ended_;
     std::vector<Pending> pending_;
+    std::vector<Drain> drains_;
     std::uint32_t under_way_ = 0;  // not handed back
 };
 

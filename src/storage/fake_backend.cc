@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <iterator>
 #include <sys/timerfd.h>
 
 #include <fmt/format.h>
@@ -152,6 +153,18 @@ public:
     BlockGeometry geometry() const override {
         const std::lock_guard lock(disk_->mutex_);
         return disk_->geometry_;
+    }
+
+    AllocatedRun allocated_run(std::uint64_t offset_bytes) const noexcept override {
+        const std::lock_guard lock(disk_->mutex_);
+        const auto after = disk_->holes_.upper_bound(offset_bytes);
+        if (after != disk_->holes_.begin()) {
+            const auto& [begin, end] = *std::prev(after);
+            if (offset_bytes < end) {
+                return {false, end - offset_bytes};
+            }
+        }
+        return {true, (after == disk_->holes_.end() ? UINT64_MAX : after->first) - offset_bytes};
     }
 
     Result<std::unique_ptr<BlockQueue>> open_queue(std::uint32_t depth) override {
@@ -353,6 +366,11 @@ void FakeDisk::set_contents(std::uint64_t offset_bytes, std::span<const std::byt
     const std::lock_guard lock(mutex_);
     assert(offset_bytes + bytes.size() <= contents_.size());
     std::copy(bytes.begin(), bytes.end(), contents_.begin() + static_cast<std::ptrdiff_t>(offset_bytes));
+}
+
+void FakeDisk::add_hole(std::uint64_t offset_bytes, std::uint64_t length_bytes) {
+    const std::lock_guard lock(mutex_);
+    holes_[offset_bytes] = offset_bytes + length_bytes;
 }
 
 }  // namespace sidecore::storage

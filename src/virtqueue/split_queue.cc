@@ -295,46 +295,82 @@ PopResult SplitQueue::pop(std::span<iovec> segments, DescriptorChain& chain) noe
     if (head >= setup_.size) {
         return fail(QueueFault::Kind::head_out_of_range, 0, head, place);
     }
+    const Descriptor first = load_descriptor(descriptors_ + sizeof(Descriptor) * head);
+    if (!take_single(first, segments, chain) && !walk_chain(first, head, segments, chain)) {
+        return PopResult::broken;
+    }
+    chain.head = head;
+    next_available_ = index_plus(next_available_, 1);
+    ++in_flight_;
+    return PopResult::chain;
+}
+
+/// The usual chain of a network is one buffer that lies in one piece: then there is nothing to walk. False: it is not, or something is wrong with it,
+/// and walk_chain() is to say what; from the same copy, as the driver may have changed the original.
+bool SplitQueue::take_single(const Descriptor& descriptor, std::span<iovec> segments,
+                             DescriptorChain& chain) const noexcept {
+    const std::uint16_t flags = descriptor.flags;
+    const std::uint32_t length = descriptor.length;
+    if ((flags & (Descriptor::flag_next | Descriptor::flag_indirect)) != 0 || length == 0 || segments.empty()) {
+        return false;
+    }
+    std::byte* const host = map_->translate(memory::GuestAddress{descriptor.address}, length);
+    if (host == nullptr) {
+        return false;
+    }
+    segments[0] = {host, length};
+    const std::size_t readable = (flags & Descriptor::flag_write) != 0 ? 0 : 1;
+    chain.readable = segments.first(readable);
+    chain.writable = segments.subspan(readable, 1 - readable);
+    chain.readable_bytes = length * readable;
+    chain.writable_bytes = length - chain.readable_bytes;
+    return true;
+}
+
+/// A chain of whatever shape, whose first descriptor is `descriptor`. False: the queue is broken.
+bool SplitQueue::walk_chain(Descriptor descriptor, std::uint16_t head, std::span<iovec> segments,
+                            DescriptorChain& chain) noexcept {
+    const auto broken_by = [&](QueueFault::Kind kind, std::uint64_t a, std::uint64_t b = 0) {
+        fail(kind, head, a, b);
+        return false;
+    };
     Walk walk{segments, head};
     std::uint32_t index = head;
-    for (std::uint32_t followed = 0;; ++followed) {
-        if (followed == setup_.size) {
-            return fail(QueueFault::Kind::loop, head, followed);
-        }
-        const Descriptor descriptor = load_descriptor(descriptors_ + sizeof(Descriptor) * index);
+    for (std::uint32_t followed = 1;; ++followed) {
         const std::uint16_t flags = descriptor.flags;
         if ((flags & Descriptor::flag_indirect) != 0) {
             if (!setup_.indirect) {
-                return fail(QueueFault::Kind::indirect_not_negotiated, head, index);
+                return broken_by(QueueFault::Kind::indirect_not_negotiated, index);
             }
             if ((flags & Descriptor::flag_next) != 0) {  // 2.7.5.3.1
-                return fail(QueueFault::Kind::indirect_with_next, head, index);
+                return broken_by(QueueFault::Kind::indirect_with_next, index);
             }
             // 2.7.5.3.2: the write flag of this descriptor is ignored; it may follow direct ones.
             if (!walk_indirect(walk, descriptor, index)) {
-                return PopResult::broken;
+                return false;
             }
             break;
         }
         if (!append(walk, descriptor, index)) {
-            return PopResult::broken;
+            return false;
         }
         if ((flags & Descriptor::flag_next) == 0) {
             break;
         }
         if (descriptor.next >= setup_.size) {
-            return fail(QueueFault::Kind::next_out_of_range, head, index, descriptor.next);
+            return broken_by(QueueFault::Kind::next_out_of_range, index, descriptor.next);
+        }
+        if (followed == setup_.size) {
+            return broken_by(QueueFault::Kind::loop, followed);
         }
         index = descriptor.next;
+        descriptor = load_descriptor(descriptors_ + sizeof(Descriptor) * index);
     }
-    next_available_ = index_plus(next_available_, 1);
-    ++in_flight_;
-    chain.head = head;
     chain.readable = segments.first(walk.readable);
     chain.writable = segments.subspan(walk.readable, walk.count - walk.readable);
     chain.readable_bytes = walk.readable_bytes;
     chain.writable_bytes = walk.bytes - walk.readable_bytes;
-    return PopResult::chain;
+    return true;
 }
 
 void SplitQueue::unpop(std::uint16_t count) noexcept {

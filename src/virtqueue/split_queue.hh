@@ -64,11 +64,13 @@ public:
     /// queue breaks; a queue broken before takes the map and stays as it is.
     Result<void> rebind(std::shared_ptr<const memory::MemoryMap> map);
 
-    /// Whether the driver has made something available that was not popped yet. One load; false once broken.
+    /// Whether the driver has made something available that was not popped yet. At most one load, none while some of what was there at the last
+    /// look is left: the driver's line stays with the driver. False once broken.
     bool has_available() const noexcept {
         // In this order: after a failed rebind() the index is not where it was.
         return !fault_ &&
-               std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire) != next_available_;
+               (known_available_ != next_available_ ||
+                std::atomic_ref<std::uint16_t>(*available_index_).load(std::memory_order_acquire) != next_available_);
     }
 
     /// How far the driver is ahead, unchecked: for statistics and scheduling. One load; 0 once broken.
@@ -82,6 +84,9 @@ public:
     /// How many chains can be popped now. Looks at the driver's index. 0 if broken, also when this look broke
     /// it.
     std::uint16_t available() noexcept;
+
+    /// What available() has promised and is not popped yet, without a look at the driver's index.
+    std::uint16_t known_available() const noexcept { return index_distance(known_available_, next_available_); }
 
     /// Asks the CPU to fetch the descriptors of the next `count` chains, which available() has promised.
     void prefetch(std::uint16_t count) const noexcept;
@@ -147,6 +152,9 @@ private:
     void suppress_by_event() noexcept;
 
     struct Walk;
+    bool take_single(const Descriptor& descriptor, std::span<iovec> segments, DescriptorChain& chain) const noexcept;
+    bool walk_chain(Descriptor descriptor, std::uint16_t head, std::span<iovec> segments,
+                    DescriptorChain& chain) noexcept;
     bool append(Walk& walk, const Descriptor& descriptor, std::uint64_t index) noexcept;
     bool walk_indirect(Walk& walk, const Descriptor& descriptor, std::uint32_t index) noexcept;
 

@@ -96,6 +96,18 @@ TEST(PutFront, fills_from_the_front_and_nothing_beside) {
     EXPECT_EQ(rest_of(segments), ".....");
 }
 
+TEST(PutFront, fills_what_it_is_asked_to_wherever_that_begins) {
+    for (std::size_t shift = 0; shift < 8; ++shift) {
+        for (const std::size_t wanted : std::initializer_list<std::size_t>{1, 3, 4, 7, 8, 10, 12, 15, 16, 17}) {
+            Pieces pieces(std::string(20, '.'), {20}, shift);
+            auto segments = pieces.segments();
+            const std::string data = letters.substr(0, wanted);
+            ASSERT_EQ(put_front(segments, std::as_bytes(std::span(data))), wanted);
+            ASSERT_EQ(pieces.block(), std::string(shift, '!') + data + std::string(20 - wanted, '.') + "!");
+        }
+    }
+}
+
 TEST(PutFront, says_how_much_fitted) {
     Pieces pieces("...", {2, 1}, 0);
     auto segments = pieces.segments();
@@ -113,6 +125,38 @@ TEST(SkipFront, takes_off_and_leaves_the_bytes_alone) {
     EXPECT_EQ(skip_front(segments, 9), 3U);
     EXPECT_TRUE(segments.empty());
     EXPECT_EQ(pieces.block(), "ab!cde!f!");
+}
+
+TEST(SplitFront, takes_off_pieces_and_shares_one_that_it_needs_in_part) {
+    Pieces pieces("abcdef", {2, 3, 1}, 0);
+    auto segments = pieces.segments();
+    std::array<iovec, 4> out{};
+    ASSERT_EQ(split_front(segments, 4, out), 2U);
+    EXPECT_EQ(rest_of(std::span(out).first(2)), "abcd");
+    EXPECT_EQ(rest_of(segments), "ef");
+    EXPECT_EQ(split_front(segments, 0, out), 0U);
+    EXPECT_EQ(split_front(segments, 9, out), 2U);
+    EXPECT_TRUE(segments.empty());
+}
+
+TEST(SplitFront, ends_where_there_is_no_room_for_another_piece) {
+    Pieces pieces("abcdef", {1, 1, 4}, 0);
+    auto segments = pieces.segments();
+    std::array<iovec, 2> out{};
+    EXPECT_EQ(split_front(segments, 6, out), 2U);
+    EXPECT_EQ(rest_of(segments), "cdef");
+}
+
+TEST(PutFront, comes_to_the_same_wherever_it_begins) {
+    for (std::size_t shift = 0; shift < 8; ++shift) {
+        for (std::size_t length = 0; length <= letters.size(); ++length) {
+            Pieces pieces(std::string(letters.size(), '.'), {5, letters.size() - 5}, shift);
+            auto segments = pieces.segments();
+            EXPECT_EQ(put_front(segments, std::as_bytes(std::span(letters).first(length))), length);
+            const std::string written = letters.substr(0, length) + std::string(letters.size() - length, '.');
+            EXPECT_EQ(pieces.block(), std::string(shift, '!') + written.substr(0, 5) + '!' + written.substr(5) + '!');
+        }
+    }
 }
 
 TEST(LimitTo, leaves_so_much_of_the_front_and_no_empty_piece) {

@@ -38,14 +38,16 @@ std::string error_of(NetDevice::Options options) {
 }
 
 TEST(NetDevice, UsesChainsInOrder) {
-    EXPECT_TRUE(device_on(std::make_shared<FakeLink::State>(), {})->in_order());
+    const auto device = device_on(std::make_shared<FakeLink::State>(), {});
+    EXPECT_TRUE(device->in_order());
+    EXPECT_NE(device->features() & net::feature_in_order, 0U);
 }
 
 TEST(NetDevice, OffersWhatItIsAskedForAndWhatTheLinkCanDo) {
     const auto link = std::make_shared<FakeLink::State>();
     const auto plain = device_on(
         link, {.control = false, .mergeable = false, .offloads = false, .event_index = false, .indirect = false});
-    EXPECT_EQ(plain->features(), net::feature_version_1 | net::feature_status);
+    EXPECT_EQ(plain->features(), net::feature_version_1 | net::feature_in_order | net::feature_status);
     EXPECT_EQ(plain->max_queues(), 2);
     const auto full = device_on(link, {.pairs = 8, .mac = address, .mtu = 9000, .speed_mbit = 10'000});
     EXPECT_EQ(full->max_queues(), 17);

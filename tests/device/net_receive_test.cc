@@ -269,5 +269,45 @@ TEST_F(NetReceivePlain, EachPacketGetsItsOwnBufferHoweverManyWerePoppedAhead) {
     net.queue().left();
 }
 
+TEST_F(NetReceivePlain, ASenderMaySayThatMoreComeThanDo) {
+    offer_buffers(60, 100);
+    net.queue().entered();
+    net.link().sink->expect(50);
+    for (std::uint64_t i = 0; i < 30; ++i) {
+        std::vector<std::byte> bytes = pattern(60, i);
+        const std::array pieces{iovec{bytes.data(), bytes.size()}};
+        EXPECT_TRUE(net.link().sink->deliver({{}, pieces, 60}));
+    }
+    net.link().sink->flush();
+    EXPECT_EQ(net.queue().next_available(), 30) << "the others are back";
+    for (std::uint64_t i = 0; i < 30; ++i) {
+        EXPECT_EQ(next_packet().bytes, pattern(60, i)) << i;
+    }
+    EXPECT_EQ(left(), 0U);
+    net.queue().left();
+}
+
+TEST_F(NetReceivePlain, ABadBufferAmongThosePoppedAheadIsReportedThoughTheQueueGetsNoTurn) {
+    for (const std::uint32_t good : {1U, 3U, 17U}) {
+        DrivenNet broken(receive, {.name = "net0"}, net::feature_mrg_rxbuf);
+        for (std::uint32_t i = 0; i < good; ++i) {
+            broken.offer_writable(100);
+        }
+        broken.offer(std::array{frontend::Piece{broken.buffer(64).address, 64, false}});
+        broken.queue().entered();
+        broken.link().sink->expect(good + 1);
+        std::vector<std::byte> bytes = pattern(60, 1);
+        const std::array pieces{iovec{bytes.data(), bytes.size()}};
+        EXPECT_EQ(broken.link().sink->deliver({{}, pieces, 60}), good == 17) << "16 are popped for the first";
+        if (good == 17) {
+            EXPECT_TRUE(broken.link().sink->deliver({{}, pieces, 60}));
+            broken.link().sink->flush();
+        }
+        EXPECT_TRUE(broken.queue().broken()) << good;
+        EXPECT_TRUE(broken.used().empty()) << "a broken queue shows nothing";
+        broken.queue().left();
+    }
+}
+
 }  // namespace
 }  // namespace sidecore::device

@@ -46,6 +46,26 @@ TEST(SplitQueue, gives_the_pieces_of_a_chain_in_order_readable_ones_first) {
     EXPECT_EQ(world.pop(), PopResult::empty);
 }
 
+TEST(SplitQueue, does_not_look_again_while_some_of_what_it_has_seen_is_left) {
+    QueueWorld world;
+    world.ring.set_chain(0, {{data, 16, false}});
+    world.make_available(0);
+    world.make_available(0);
+    EXPECT_EQ(world.queue.known_available(), 0);
+    EXPECT_EQ(world.queue.available(), 2);
+    EXPECT_EQ(world.queue.known_available(), 2);
+    world.ring.set_available_index(0);
+    EXPECT_TRUE(world.queue.has_available());
+    world.pop_chain();
+    EXPECT_EQ(world.queue.known_available(), 1);
+    world.ring.set_available_index(1);
+    EXPECT_TRUE(world.queue.has_available());
+    world.ring.set_available_index(2);
+    world.pop_chain();
+    EXPECT_EQ(world.queue.known_available(), 0);
+    EXPECT_FALSE(world.queue.has_available());
+}
+
 TEST(SplitQueue, gives_a_buffer_that_lies_in_two_regions_as_two_pieces) {
     QueueWorld world;
     std::memcpy(world.ram.at(QueueWorld::seam - 3, 3), "abc", 3);
