@@ -126,6 +126,7 @@ void declare_scsi_disk(CLI::App* command, ScsiDiskArguments& disk) {
     command->add_flag("--rotational", disk.rotational, "Say that it is a disk that turns");
     declare_text(command, "--reservations-file", disk.reservations_file, "PATH",
                  "Keep persistent reservations in this file");
+    declare_text(command, "--state-file", disk.state_file, "PATH", "Keep mode pages that the guest saves in this file");
 }
 
 void declare_add(CLI::App& app, Arguments& arguments, Action& action) {

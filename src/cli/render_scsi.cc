@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/render_scsi.hh"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -11,6 +13,16 @@ namespace sidecore::cli {
 
 namespace {
 
+/// "write exclusive, 2 registered"; "-": nobody has anything to do with reservations.
+std::string reservation(const control::ScsiDiskInfo& disk) {
+    std::string text = disk.reservation == "none" ? "" : disk.reservation;
+    std::ranges::replace(text, '_', ' ');
+    if (disk.registrants != 0) {
+        text += fmt::format("{}{} registered", text.empty() ? "" : ", ", disk.registrants);
+    }
+    return text.empty() ? "-" : text;
+}
+
 std::string yes_or_no(bool value) {
     return value ? "yes" : "no";
 }
@@ -18,12 +30,13 @@ std::string yes_or_no(bool value) {
 }  // namespace
 
 std::string render_units(const std::vector<control::UnitInfo>& units) {
-    Table table({{"UNIT"}, {"DISK"}, {"SIZE", right}, {"READ-ONLY"}, {"SERIAL"}, {"IDENTITY"}, {"STORAGE"}});
+    Table table(
+        {{"UNIT"}, {"DISK"}, {"SIZE", right}, {"READ-ONLY"}, {"SERIAL"}, {"IDENTITY"}, {"RESERVED"}, {"STORAGE"}});
     for (const control::UnitInfo& unit : units) {
         const control::ScsiDiskInfo& disk = unit.disk;
         table.add({control::to_string(unit.address), unit.shared_disk.empty() ? "-" : unit.shared_disk,
                    control::format_size(disk.capacity_bytes), yes_or_no(disk.read_only), disk.serial, disk.identity,
-                   disk.storage_description});
+                   reservation(disk), disk.storage_description});
     }
     return table.text();
 }
@@ -33,11 +46,13 @@ std::string render_unit(const control::UnitInfo& unit) {
 }
 
 std::string render_disks(const std::vector<control::SharedDiskInfo>& disks) {
-    Table table({{"DISK"}, {"SIZE", right}, {"READ-ONLY"}, {"SERIAL"}, {"IDENTITY"}, {"UNITS"}, {"STORAGE"}});
+    Table table(
+        {{"DISK"}, {"SIZE", right}, {"READ-ONLY"}, {"SERIAL"}, {"IDENTITY"}, {"RESERVED"}, {"UNITS"}, {"STORAGE"}});
     for (const control::SharedDiskInfo& shared : disks) {
         const control::ScsiDiskInfo& disk = shared.disk;
         table.add({shared.name, control::format_size(disk.capacity_bytes), yes_or_no(disk.read_only), disk.serial,
-                   disk.identity, shared.units.empty() ? "-" : fmt::format("{}", fmt::join(shared.units, ", ")),
+                   disk.identity, reservation(disk),
+                   shared.units.empty() ? "-" : fmt::format("{}", fmt::join(shared.units, ", ")),
                    disk.storage_description});
     }
     return table.text();

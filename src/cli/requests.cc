@@ -106,8 +106,11 @@ Result<control::Json> with_disk(control::Json json, const ScsiDiskArguments& arg
     if (arguments.rotational) {
         json["rotational"] = true;
     }
-    if (!arguments.reservations_file.empty()) {
-        json["reservations_file"] = absolute(arguments.reservations_file);
+    for (const auto& [key, path] : {std::pair("reservations_file", &arguments.reservations_file),
+                                    std::pair("state_file", &arguments.state_file)}) {
+        if (!path->empty()) {
+            json[key] = absolute(*path);
+        }
     }
     SIDECORE_TRY_ASSIGN(json["storage"], storage_from(arguments.storage));
     return json;
@@ -117,8 +120,8 @@ Result<control::Json> with_disk(control::Json json, const ScsiDiskArguments& arg
 bool says_anything(const ScsiDiskArguments& disk) {
     const StorageArguments& storage = disk.storage;
     return disk.rotational || storage.direct || storage.read_only || storage.threads ||
-           !(disk.vendor + disk.product + disk.revision + disk.reservations_file + storage.file + storage.memory_size +
-             storage.null_size + storage.engine + storage.serial)
+           !(disk.vendor + disk.product + disk.revision + disk.reservations_file + disk.state_file + storage.file +
+             storage.memory_size + storage.null_size + storage.engine + storage.serial)
                 .empty();
 }
 

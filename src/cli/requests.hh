@@ -89,6 +89,7 @@ struct ScsiDiskArguments {
     std::string revision;
     bool rotational = false;
     std::string reservations_file;
+    std::string state_file;
 };
 
 /// The body of POST /v1/disks.

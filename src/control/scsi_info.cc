@@ -17,6 +17,8 @@ ScsiDiskInfo read_disk(ReplyReader& reader) {
     disk.capacity_bytes = reader.integer("capacity_bytes");
     disk.storage_kind = reader.text("storage_kind");
     disk.storage_description = reader.text("storage_description");
+    disk.reservation = reader.text("reservation");
+    disk.registrants = reader.integer("registrants");
     return disk;
 }
 
@@ -28,6 +30,8 @@ void add_to_json(Json& json, const ScsiDiskInfo& disk) {
     json["capacity_bytes"] = disk.capacity_bytes;
     json["storage_kind"] = disk.storage_kind;
     json["storage_description"] = disk.storage_description;
+    json["reservation"] = disk.reservation;
+    json["registrants"] = disk.registrants;
 }
 
 SharedDiskInfo read_shared_disk(const Value& table, Problems& problems) {

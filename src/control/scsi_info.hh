@@ -20,8 +20,10 @@ struct ScsiDiskInfo {
     std::string serial;
     std::string identity;  ///< NAA, as guests name it: "naa.3…"
     std::uint64_t capacity_bytes = 0;
-    std::string storage_kind;         ///< "null", "memory", "file"
-    std::string storage_description;  ///< for people
+    std::string storage_kind;          ///< "null", "memory", "file"
+    std::string storage_description;   ///< for people
+    std::string reservation = "none";  ///< "reserve" (SPC-2), or a type of persistent ones: "write_exclusive", …
+    std::uint64_t registrants = 0;     ///< of persistent reservations
 
     friend bool operator==(const ScsiDiskInfo&, const ScsiDiskInfo&) = default;
 };

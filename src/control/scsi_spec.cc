@@ -17,8 +17,8 @@ namespace sidecore::control {
 namespace {
 
 /// Keys of a disk, which a unit of a shared one has not.
-constexpr std::array<std::string_view, 8> disk_keys{
-    "read_only", "serial", "vendor", "product", "revision", "rotational", "reservations_file", "storage"};
+constexpr std::array<std::string_view, 9> disk_keys{
+    "read_only", "serial", "vendor", "product", "revision", "rotational", "reservations_file", "state_file", "storage"};
 
 ScsiDiskSpec read_disk(TableReader& reader, Problems& problems) {
     ScsiDiskSpec disk;
@@ -29,9 +29,16 @@ ScsiDiskSpec read_disk(TableReader& reader, Problems& problems) {
     disk.revision = read_printable(reader, "revision", ScsiDiskSpec::max_revision_bytes);
     disk.rotational = reader.boolean("rotational").value_or(false);
     disk.reservations_file = read_path(reader, "reservations_file");
+    disk.state_file = read_path(reader, "state_file");
     disk.storage = read_storage(reader, problems);
-    if (!disk.reservations_file.empty() && disk.reservations_file == disk.storage.path) {
-        reader.report("reservations_file", "reservations_file is the disk's own path; it has to be another file");
+    for (const auto& [key, path] :
+         {std::pair("reservations_file", &disk.reservations_file), std::pair("state_file", &disk.state_file)}) {
+        if (!path->empty() && *path == disk.storage.path) {
+            reader.report(key, fmt::format("{} is the disk's own path; it has to be another file", key));
+        }
+    }
+    if (!disk.state_file.empty() && disk.state_file == disk.reservations_file) {
+        reader.report("state_file", "state_file is the reservations_file; it has to be another file");
     }
     return disk;
 }
@@ -42,7 +49,8 @@ void add_to_json(Json& json, const ScsiDiskSpec& disk) {
     }
     for (const auto& [key, text] :
          {std::pair("serial", &disk.serial), std::pair("vendor", &disk.vendor), std::pair("product", &disk.product),
-          std::pair("revision", &disk.revision), std::pair("reservations_file", &disk.reservations_file)}) {
+          std::pair("revision", &disk.revision), std::pair("reservations_file", &disk.reservations_file),
+          std::pair("state_file", &disk.state_file)}) {
         if (!text->empty()) {
             json[key] = *text;
         }

@@ -45,6 +45,7 @@ struct ScsiDiskSpec {
     std::string revision{};  ///< likewise
     bool rotational = false;
     std::string reservations_file{};  ///< where persistent reservations survive a restart: absolute; empty: they do not
+    std::string state_file{};         ///< where mode pages that a guest saves survive a restart: likewise
     StorageSpec storage{};
 
     friend bool operator==(const ScsiDiskSpec&, const ScsiDiskSpec&) = default;

@@ -143,8 +143,10 @@ TEST_F(SidecoreCommand, ManagesSwitches) {
 
 TEST_F(SidecoreCommand, ManagesUnits) {
     EXPECT_THAT(run({"units", "scsi0"}).out, HasSubstr("\n0:1   -     10GiB "));
-    EXPECT_THAT(run({"unit", "add", "scsi0", "3:5", "--path", "/d.img", "--direct", "--serial", "S", "--vendor", "V",
-                     "--product", "P", "--revision", "R", "--rotational", "--read-only", "--reservations-file", "/r"})
+    EXPECT_THAT(run({"unit",     "add",          "scsi0", "3:5",          "--path",      "/d.img",
+                     "--direct", "--serial",     "S",     "--vendor",     "V",           "--product",
+                     "P",        "--revision",   "R",     "--rotational", "--read-only", "--reservations-file",
+                     "/r",       "--state-file", "/s"})
                     .out,
                 HasSubstr("\n3:5   -     10GiB "));
     EXPECT_EQ(run({"unit", "add", "scsi0", "2", "--memory-size", "1MiB"}).status, 0);
@@ -154,14 +156,15 @@ TEST_F(SidecoreCommand, ManagesUnits) {
     const auto removed = run({"unit", "remove", "scsi0", "3:5"});
     EXPECT_EQ(removed.status, 0) << removed.err;
     EXPECT_EQ(removed.out, "");
-    EXPECT_THAT(service_.log(),
-                ElementsAre("units scsi0",
-                            R"(add unit scsi0 {"target":3,"lun":5,"read_only":true,"serial":"S","vendor":"V",)"
-                            R"("product":"P","revision":"R","reservations_file":"/r","rotational":true,)"
-                            R"("storage":{"kind":"file","path":"/d.img","direct":true}})",
-                            R"(add unit scsi0 {"target":2,"storage":{"kind":"memory","size":1048576}})",
-                            R"(add unit scsi0 {"disk":"quorum"})", "resize unit scsi0 3:5 1073741824",
-                            "resize unit scsi0 3:5 0", "remove unit scsi0 3:5"));
+    EXPECT_THAT(
+        service_.log(),
+        ElementsAre("units scsi0",
+                    R"(add unit scsi0 {"target":3,"lun":5,"read_only":true,"serial":"S","vendor":"V",)"
+                    R"("product":"P","revision":"R","reservations_file":"/r","state_file":"/s","rotational":true,)"
+                    R"("storage":{"kind":"file","path":"/d.img","direct":true}})",
+                    R"(add unit scsi0 {"target":2,"storage":{"kind":"memory","size":1048576}})",
+                    R"(add unit scsi0 {"disk":"quorum"})", "resize unit scsi0 3:5 1073741824",
+                    "resize unit scsi0 3:5 0", "remove unit scsi0 3:5"));
     EXPECT_THAT(run({"units", "scsi0", "--json"}).out, StartsWith(R"({"units":[{"target":0,"lun":1,"disk":"",)"));
     expect_usage_error({"unit"}, "subcommand");
     expect_usage_error({"unit", "add", "scsi0"}, "one of --blk-file, --memory-size and --null-size is needed");

@@ -19,20 +19,27 @@ TEST(RenderScsi, ListsUnits) {
     control::UnitInfo shared = FakeService::make_unit({1, 300});
     shared.shared_disk = "quorum";
     shared.disk.read_only = true;
+    shared.disk.reservation = "write_exclusive";
+    shared.disk.registrants = 2;
     EXPECT_EQ(render_units({FakeService::make_unit({0, 1}), shared}),
-              "UNIT   DISK     SIZE  READ-ONLY  SERIAL  IDENTITY              STORAGE\n"
-              "0:1    -       10GiB  no         S/N 1   naa.3000000000000001  /srv/d.img, io_uring\n"
-              "1:300  quorum  10GiB  yes        S/N 1   naa.3000000000000001  /srv/d.img, io_uring\n");
-    EXPECT_EQ(render_units({}), "UNIT  DISK  SIZE  READ-ONLY  SERIAL  IDENTITY  STORAGE\n");
+              "UNIT   DISK     SIZE  READ-ONLY  SERIAL  IDENTITY              RESERVED                       STORAGE\n"
+              "0:1    -       10GiB  no         S/N 1   naa.3000000000000001  -                              "
+              "/srv/d.img, io_uring\n"
+              "1:300  quorum  10GiB  yes        S/N 1   naa.3000000000000001  write exclusive, 2 registered  "
+              "/srv/d.img, io_uring\n");
+    EXPECT_EQ(render_units({}), "UNIT  DISK  SIZE  READ-ONLY  SERIAL  IDENTITY  RESERVED  STORAGE\n");
 }
 
 TEST(RenderScsi, ListsSharedDisks) {
     control::SharedDiskInfo alone = FakeService::make_disk("spare");
     alone.units.clear();
-    EXPECT_EQ(render_disks({FakeService::make_disk("quorum"), alone}),
-              "DISK     SIZE  READ-ONLY  SERIAL  IDENTITY              UNITS             STORAGE\n"
-              "quorum  10GiB  no         S/N 1   naa.3000000000000001  vm1 0:1, vm2 0:1  /srv/d.img, io_uring\n"
-              "spare   10GiB  no         S/N 1   naa.3000000000000001  -                 /srv/d.img, io_uring\n");
+    alone.disk.registrants = 1;
+    EXPECT_EQ(
+        render_disks({FakeService::make_disk("quorum"), alone}),
+        "DISK     SIZE  READ-ONLY  SERIAL  IDENTITY              RESERVED      UNITS             STORAGE\n"
+        "quorum  10GiB  no         S/N 1   naa.3000000000000001  -             vm1 0:1, vm2 0:1  /srv/d.img, io_uring\n"
+        "spare   10GiB  no         S/N 1   naa.3000000000000001  1 registered  -                 /srv/d.img, "
+        "io_uring\n");
 }
 
 TEST(RenderScsi, ADeviceShowsItsUnits) {

@@ -181,8 +181,9 @@ TEST(DiskFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     arguments.revision = "R";
     arguments.rotational = true;
     arguments.reservations_file = "r.json";
+    arguments.state_file = "s.json";
     const std::filesystem::path here = std::filesystem::current_path();
-    control::SharedDiskSpec expected{"q", {true, "S", "V", "P", "R", true, here / "r.json", {}}};
+    control::SharedDiskSpec expected{"q", {true, "S", "V", "P", "R", true, here / "r.json", here / "s.json", {}}};
     expected.disk.storage = {control::StorageKind::file, here / "d.img", 0, true, control::FileEngine::automatic, {}};
     const auto disk = control::parse_shared_disk_spec(control::to_text(disk_from_arguments("q", arguments).value()));
     ASSERT_TRUE(disk) << disk.error().message;
@@ -211,6 +212,7 @@ TEST(UnitFromArguments, MayBeASharedDisk) {
     EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.storage.read_only = true; }));
     EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.rotational = true; }));
     EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.reservations_file = "/r"; }));
+    EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.state_file = "/s"; }));
 }
 
 TEST(ResizeFromWords, KnowsAUnitByItsColon) {

@@ -15,7 +15,7 @@ namespace {
 using ::testing::HasSubstr;
 
 ScsiDiskInfo example_disk() {
-    return {true, true, "S/N 1", "naa.3000000000000001", 1ULL << 40U, "file", "/d.img, io_uring"};
+    return {true, true, "S/N 1", "naa.3000000000000001", 1ULL << 40U, "file", "/d.img, io_uring", "write_exclusive", 7};
 }
 
 UnitInfo example_unit() {

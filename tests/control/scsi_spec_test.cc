@@ -77,6 +77,7 @@ TEST(ScsiSpec, RoundTripsInFull) {
     own.disk.revision = "1.2";
     own.disk.rotational = true;
     own.disk.reservations_file = "/var/lib/r.json";
+    own.disk.state_file = "/var/lib/s.json";
     own.disk.storage = {StorageKind::file, "/d.img", 0, true, FileEngine::threads, 4};
     UnitSpec shared;
     shared.lun = 0;
@@ -161,16 +162,20 @@ TEST(UnitSpec, SaysWhatIsWrong) {
               "reservations_file: reservations_file has to be an absolute path");
     EXPECT_EQ(unit_error(R"({"reservations_file": "/d", "storage": {"kind": "file", "path": "/d"}})"),
               "reservations_file: reservations_file is the disk's own path; it has to be another file");
+    EXPECT_EQ(unit_error(R"({"state_file": "/d", "storage": {"kind": "file", "path": "/d"}})"),
+              "state_file: state_file is the disk's own path; it has to be another file");
+    EXPECT_EQ(unit_error(with_storage(R"("state_file": "/r", "reservations_file": "/r")")),
+              "state_file: state_file is the reservations_file; it has to be another file");
     EXPECT_EQ(unit_error(R"({"storage": {"kind": "null", "size": 1000}})"),
               "storage.size: size has to be a multiple of 512 bytes");
     EXPECT_EQ(unit_error(with_storage(R"("colour": 1)")),
               "colour: unknown key \"colour\"; unit can have disk, lun, product, read_only, reservations_file, "
-              "revision, rotational, serial, storage, target, vendor");
+              "revision, rotational, serial, state_file, storage, target, vendor");
 }
 
 TEST(UnitSpec, OfASharedDiskSaysNothingElseOfIt) {
-    for (const std::string key :
-         {"read_only", "serial", "vendor", "product", "revision", "rotational", "reservations_file", "storage"}) {
+    for (const std::string key : {"read_only", "serial", "vendor", "product", "revision", "rotational",
+                                  "reservations_file", "state_file", "storage"}) {
         EXPECT_EQ(unit_error(R"({"disk": "quorum", ")" + key + R"(": 1})"),
                   key + ": " + key + " means nothing for a unit with a \"disk\", which says it");
     }
@@ -186,7 +191,7 @@ TEST(SharedDiskSpec, RoundTripsAndSaysWhatIsWrong) {
               "request: disk needs the key \"name\"; request: disk needs the key \"storage\"");
     EXPECT_EQ(parse_shared_disk_spec(with_storage(R"("name": "q", "lun": 1)")).error().message,
               "lun: unknown key \"lun\"; disk can have name, product, read_only, reservations_file, revision, "
-              "rotational, serial, storage, vendor");
+              "rotational, serial, state_file, storage, vendor");
 }
 
 }  // namespace

@@ -337,6 +337,11 @@ TEST(Config, MistakesOfScsiDevicesHaveTheirPlaces) {
                 ElementsAre(HasSubstr("f.toml:6:7: lun cannot be 20000"),
                             HasSubstr("f.toml:5:1: unit needs the key \"storage\""),
                             HasSubstr("f.toml:7:1: unknown key \"colour\"")));
+    const std::string file = "reservations_file = \"/r\"\n";
+    const std::string unit = "[[device.unit]]\n" + file + "storage = { kind = \"null\", size = 512 }\n";
+    EXPECT_THAT(problems_of(disk + file + device + unit + unit),
+                ElementsAre("f.toml:10:21: the file \"/r\" is taken, at f.toml:4:21",
+                            "f.toml:13:21: the file \"/r\" is taken, at f.toml:4:21"));
     EXPECT_THAT(problems_of(device + "unit = 1\n"), ElementsAre("f.toml:5:8: unit is an array, not an integer"));
     EXPECT_THAT(problems_of("[[disk]]\nstorage = { kind = \"null\", size = 512 }\n"),
                 ElementsAre("f.toml:1:1: disk needs the key \"name\""));
