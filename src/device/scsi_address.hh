@@ -17,8 +17,14 @@ struct ScsiAddress {
     std::optional<scsi::Lun> lun{};  ///< none: one that no target has
 };
 
+/// The whole device's REPORT LUNS well-known logical unit: that of its first target.
+inline constexpr scsi_host::Lun report_luns_field{0xc1, 0x01, 0, 0, 0, 0, 0, 0};
+
 /// Nothing: there is no such target, since the field does not begin with 1.
 inline std::optional<ScsiAddress> address_of(const scsi_host::Lun& field) noexcept {
+    if (field == report_luns_field) {
+        return ScsiAddress{0, scsi::Lun::report_luns()};
+    }
     if (field[0] != 1) {
         return std::nullopt;
     }

@@ -2,6 +2,8 @@
 #include "device/scsi_control_queue.hh"
 
 #include <bit>
+#include <cstddef>
+#include <cstring>
 #include <optional>
 
 #include "base/pieces.hh"
@@ -84,34 +86,52 @@ bool ScsiControlQueue::carry_out_one() noexcept {
     if (ring_.pop(segments_, chain) != virtqueue::PopResult::chain) {
         return false;
     }
-    if (chain.writable_bytes == 0) {
-        ring_.break_with({virtqueue::QueueFault::Kind::bad_request, chain.head, no_room_for_response, 0});
-        return false;
-    }
-    // Both kinds of requests begin with their type; the longer one is task management's.
-    std::array<std::byte, sizeof(scsi_host::TaskManagementRequest)> bytes{};
+    std::array<std::byte, sizeof(scsi_host::TaskManagementRequest)> bytes{};  // the longest
     const std::size_t size = take_front(chain.readable, bytes);
-    if (size < sizeof(scsi_host::NotificationRequest)) {
-        ring_.break_with({virtqueue::QueueFault::Kind::bad_request, chain.head, no_request, 0});
+    const auto request = std::bit_cast<scsi_host::TaskManagementRequest>(bytes);
+    std::size_t request_bytes = sizeof request.type;
+    std::size_t answer_bytes = sizeof(Response);
+    const auto type = static_cast<ControlType>(static_cast<std::uint32_t>(request.type));
+    switch (type) {
+        case ControlType::task_management:
+            request_bytes = sizeof request;
+            break;
+        case ControlType::query_notifications:
+        case ControlType::subscribe_notifications:
+            request_bytes = sizeof(scsi_host::NotificationRequest);
+            answer_bytes = sizeof(scsi_host::NotificationAnswer);
+            break;
+    }
+    if (size < request_bytes || chain.writable_bytes < answer_bytes) {
+        const std::uint64_t fault = size < request_bytes ? no_request : no_room_for_response;
+        ring_.break_with({virtqueue::QueueFault::Kind::bad_request, chain.head, fault, 0});
         return false;
     }
-    const auto request = std::bit_cast<scsi_host::TaskManagementRequest>(bytes);
-    const auto type = static_cast<ControlType>(static_cast<std::uint32_t>(request.type));
-    if (type == ControlType::task_management && size == bytes.size()) {
+    if (type == ControlType::task_management) {
         manage(chain, request);
         return true;
     }
-    const bool notifications = type == ControlType::query_notifications || type == ControlType::subscribe_notifications;
-    scsi_host::NotificationAnswer answer{{}, notifications ? Response::ok : Response::function_rejected};
-    if (notifications && chain.writable_bytes >= sizeof answer) {
-        put_front(chain.writable, std::as_bytes(std::span(&answer, 1)));
-        ring_.push(chain.head, sizeof answer);
-    } else {
-        put_front(chain.writable, std::as_bytes(std::span(&answer.response, 1)));
-        ring_.push(chain.head, 1);
+    scsi_host::NotificationAnswer answer{{}, Response::failure};  // to a type that nobody knows
+    if (answer_bytes == sizeof answer) {
+        // The type is followed by the LUN; a disk has no notifications to tell of (5.6.6.2).
+        scsi_host::Lun field{};
+        std::memcpy(field.data(), bytes.data() + offsetof(scsi_host::NotificationRequest, lun), field.size());
+        answer.response = notifications_of(field);
     }
+    put_front(chain.writable, std::as_bytes(std::span(&answer, 1)).last(answer_bytes));
+    ring_.push(chain.head, static_cast<std::uint32_t>(answer_bytes));
     ++completed_;
     return true;
+}
+
+/// The response to a question for notifications: whether there is somebody to ask.
+Response ScsiControlQueue::notifications_of(const scsi_host::Lun& field) const {
+    const auto address = address_of(field);
+    if (!address || !domain_.has_target(address->target)) {
+        return Response::bad_target;
+    }
+    return address->lun && domain_.find(address->target, *address->lun) != nullptr ? Response::ok
+                                                                                   : Response::incorrect_lun;
 }
 
 void ScsiControlQueue::manage(const virtqueue::DescriptorChain& chain,

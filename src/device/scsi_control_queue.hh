@@ -49,6 +49,7 @@ private:
                      std::shared_ptr<Answers> answers);
 
     bool carry_out_one() noexcept;
+    scsi_host::Response notifications_of(const scsi_host::Lun& field) const;
     void manage(const virtqueue::DescriptorChain& chain, const scsi_host::TaskManagementRequest& request);
     void take_answers() noexcept;
 

@@ -57,8 +57,12 @@ std::string ScsiDevice::description() const {
 }
 
 void ScsiDevice::accept_features(std::uint64_t features) {
-    events_.clear();
-    accepted_ = features;
+    // A front-end also says it anew when something else has changed (that it logs writes): then no event may be lost.
+    constexpr std::uint64_t events = scsi_host::feature_hotplug | scsi_host::feature_change;
+    if (((accepted_.exchange(features) ^ features) & events) != 0) {
+        events_.clear();
+    }
+    choices_.both_directions = (features & scsi_host::feature_inout) != 0;
 }
 
 scsi_host::Config ScsiDevice::config() const noexcept {
@@ -68,8 +72,8 @@ scsi_host::Config ScsiDevice::config() const noexcept {
     config.max_sectors = static_cast<std::uint32_t>(scsi::transfer_bytes_max / sector_bytes);
     config.cmd_per_lun = commands_per_unit;
     config.event_info_size = sizeof(scsi_host::Event);
-    config.sense_size = sizes_.sense.load();
-    config.cdb_size = sizes_.cdb.load();
+    config.sense_size = choices_.sense.load();
+    config.cdb_size = choices_.cdb.load();
     config.max_channel = 0;
     config.max_target = 255;
     config.max_lun = scsi::Lun::count_max - 1;
@@ -101,23 +105,24 @@ Result<void> ScsiDevice::write_config(std::uint32_t offset, std::span<const std:
     }
     const std::uint32_t sense = changed.sense_size;
     const std::uint32_t cdb = changed.cdb_size;
-    if (sense > ScsiSizes::sense_max) {
+    if (sense > ScsiChoices::sense_max) {
         return failure(ErrorKind::invalid_argument,
-                       fmt::format("sense_size is at most {}, not {}", ScsiSizes::sense_max, sense));
+                       fmt::format("sense_size is at most {}, not {}", ScsiChoices::sense_max, sense));
     }
-    if (cdb < ScsiSizes::cdb_min || cdb > ScsiSizes::cdb_max) {
+    if (cdb < ScsiChoices::cdb_min || cdb > ScsiChoices::cdb_max) {
         return failure(ErrorKind::invalid_argument,
-                       fmt::format("cdb_size is {} to {}, not {}", ScsiSizes::cdb_min, ScsiSizes::cdb_max, cdb));
+                       fmt::format("cdb_size is {} to {}, not {}", ScsiChoices::cdb_min, ScsiChoices::cdb_max, cdb));
     }
-    sizes_.sense = sense;
-    sizes_.cdb = cdb;
+    choices_.sense = sense;
+    choices_.cdb = cdb;
     return {};
 }
 
 void ScsiDevice::reset() {
     accepted_ = 0;
-    sizes_.sense = scsi_host::default_sense_size;
-    sizes_.cdb = scsi_host::default_cdb_size;
+    choices_.both_directions = false;
+    choices_.sense = scsi_host::default_sense_size;
+    choices_.cdb = scsi_host::default_cdb_size;
     events_.clear();
     domain_.initiator_lost();
 }
@@ -137,7 +142,7 @@ Result<std::unique_ptr<DeviceQueue>> ScsiDevice::create_queue(std::uint16_t inde
         default: {
             SIDECORE_TRY_ASSIGN(auto queue,
                                 ScsiRequestQueue::create(name(fmt::format("queue {}", index)), std::move(ring),
-                                                         std::move(notifiers), sizes_, domain_));
+                                                         std::move(notifiers), choices_, domain_));
             return std::unique_ptr<DeviceQueue>(std::move(queue));
         }
     }

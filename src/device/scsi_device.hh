@@ -62,7 +62,7 @@ private:
     const Options options_;
     std::uint64_t features_;
     std::atomic<std::uint64_t> accepted_{0};
-    ScsiSizes sizes_;
+    ScsiChoices choices_;
     ScsiEvents events_;
     scsi::Domain domain_;
 };

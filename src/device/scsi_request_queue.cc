@@ -20,6 +20,10 @@ namespace {
 constexpr std::uint64_t no_room_for_response = 1;
 constexpr std::uint64_t no_header = 2;
 
+/// Rings that may be emptied for those who manage tasks before the queue has a turn. With it goes the promise to find every request: only who has
+/// sent as many without a pause does without.
+constexpr std::uint32_t attentions_per_turn = 64;
+
 Response response_to(scsi::Outcome outcome) noexcept {
     switch (outcome) {
         case scsi::Outcome::completed:
@@ -43,17 +47,17 @@ std::uint64_t task_tag(const scsi_host::RequestHeader& header) noexcept {
 }  // namespace
 
 Result<std::unique_ptr<ScsiRequestQueue>> ScsiRequestQueue::create(std::string name, virtqueue::SplitQueue ring,
-                                                                   Notifiers notifiers, const ScsiSizes& sizes,
+                                                                   Notifiers notifiers, const ScsiChoices& choices,
                                                                    scsi::Domain& domain) {
     SIDECORE_TRY_ASSIGN(auto tasks, domain.open_queue(ring.size()));
     return std::unique_ptr<ScsiRequestQueue>(
-        new ScsiRequestQueue(std::move(name), std::move(ring), std::move(notifiers), sizes, std::move(tasks)));
+        new ScsiRequestQueue(std::move(name), std::move(ring), std::move(notifiers), choices, std::move(tasks)));
 }
 
 ScsiRequestQueue::ScsiRequestQueue(std::string name, virtqueue::SplitQueue ring, Notifiers notifiers,
-                                   const ScsiSizes& sizes, std::unique_ptr<scsi::TaskQueue> tasks)
+                                   const ScsiChoices& choices, std::unique_ptr<scsi::TaskQueue> tasks)
     : DeviceQueue(std::move(name), std::move(ring), std::move(notifiers)),
-      sizes_(sizes),
+      choices_(choices),
       tasks_(std::move(tasks)),
       slot_count_(ring_.size()),
       free_count_(slot_count_),
@@ -63,6 +67,20 @@ ScsiRequestQueue::ScsiRequestQueue(std::string name, virtqueue::SplitQueue ring,
       responses_(std::make_unique_for_overwrite<iovec[]>(slot_count_ * response_bytes_max)) {
     for (std::uint32_t i = 0; i < slot_count_; ++i) {
         free_[i] = &slots_[slot_count_ - 1 - i];
+    }
+    tasks_->rest();  // until a worker comes
+}
+
+void ScsiRequestQueue::entered() noexcept {
+    tasks_->go_on();
+    if (tasks_->wants_attention()) {
+        attend();
+    }
+}
+
+void ScsiRequestQueue::left() noexcept {
+    if (in_flight() == 0) {
+        tasks_->rest();
     }
 }
 
@@ -78,6 +96,7 @@ std::span<iovec> ScsiRequestQueue::response_of(const Slot& slot) noexcept {
 
 engine::Turn ScsiRequestQueue::serve(std::uint32_t budget) noexcept {
     engine::Turn turn;
+    taken_since_turn_ = 0;
     ring_.check_memory();
     while (!ring_.broken()) {
         const std::uint16_t available = ring_.available();
@@ -150,8 +169,8 @@ bool ScsiRequestQueue::start(Slot& slot, virtqueue::DescriptorChain& chain, engi
         free_[free_count_++] = &slot;
         return false;
     };
-    const std::uint32_t cdb_size = sizes_.cdb.load(std::memory_order_relaxed);
-    slot.sense_size = sizes_.sense.load(std::memory_order_relaxed);
+    const std::uint32_t cdb_size = choices_.cdb.load(std::memory_order_relaxed);
+    slot.sense_size = choices_.sense.load(std::memory_order_relaxed);
     const std::size_t response_bytes = sizeof(ResponseHeader) + slot.sense_size;
     if (chain.writable_bytes < response_bytes) {
         return refuse(no_room_for_response);
@@ -176,7 +195,9 @@ bool ScsiRequestQueue::start(Slot& slot, virtqueue::DescriptorChain& chain, engi
     turn.bytes += slot.data_out_bytes + slot.data_in_bytes;
 
     const auto address = address_of(header.lun);
-    if (!address || header.task_attribute > static_cast<std::uint8_t>(scsi::TaskAttribute::aca)) {
+    const bool too_much = slot.data_out_bytes != 0 && slot.data_in_bytes != 0 &&
+                          !choices_.both_directions.load(std::memory_order_relaxed);
+    if (!address || too_much || header.task_attribute > static_cast<std::uint8_t>(scsi::TaskAttribute::aca)) {
         slot.transferred_bytes = 0;
         slot.sense = {};
         slot.status = scsi::Status::good;
@@ -199,16 +220,17 @@ void ScsiRequestQueue::reap_tasks() noexcept {
 }
 
 /// Somebody wants tasks to end. Those of requests that lie in the ring by now may be among them; there are no more than it has room for, whatever a
-/// driver adds meanwhile.
+/// driver adds meanwhile. And one that does not stop to manage tasks must not keep a queue from being stopped, which gets no turn any more.
 void ScsiRequestQueue::attend() noexcept {
     ring_.check_memory();
-    for (std::uint32_t taken = 0; taken < ring_.size();) {
+    for (std::uint32_t taken = 0; taken < ring_.size() && taken_since_turn_ < attentions_per_turn * ring_.size();) {
         const std::uint32_t available = ring_.available();
         const std::uint32_t count = available == 0 ? 0 : take(available, elsewhere_);
         if (count == 0) {
             break;
         }
         taken += count;
+        taken_since_turn_ += count;
         elsewhere_.requests += count;
         reap_tasks();
     }
@@ -246,8 +268,8 @@ void ScsiRequestQueue::complete(Slot& slot, Response response) noexcept {
     std::size_t used = sizeof header + sense.size();
     put_front(place, sense);
     // 2.7.8.2: all bytes up to the used length have been written, those between the sense data and data-in among them.
-    if (slot.data_in_bytes != 0 && slot.transferred_bytes != 0) {
-        static constexpr std::array<std::byte, ScsiSizes::sense_max> zeroes{};
+    if (response == Response::ok && slot.transferred_in && slot.transferred_bytes != 0) {
+        static constexpr std::array<std::byte, ScsiChoices::sense_max> zeroes{};
         put_front(place, std::span(zeroes).first(slot.sense_size - sense.size()));
         used = sizeof header + slot.sense_size + slot.transferred_bytes;
     }

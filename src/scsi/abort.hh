@@ -41,7 +41,7 @@ struct AbortOrder {
     std::shared_ptr<const Nexus> nexus;
     std::optional<std::uint64_t> tag;  ///< none: all of the nexus
     std::optional<Outcome> outcome;    ///< none: they are only counted
-    std::shared_ptr<AbortGroup> group;
+    std::shared_ptr<AbortGroup> group;  ///< none: nobody waits
     /// If there: no task is to end. The group is let go of when the storage requests that change this part of the nexus's unit now are over.
     std::optional<MediumRange> changes{};
     const Task* except = nullptr;  ///< not this one, which waits for the others' end

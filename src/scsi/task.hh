@@ -41,6 +41,7 @@ struct Task {
     Status status = Status::good;
     SenseData sense{};                    ///< with CHECK CONDITION
     std::uint64_t transferred_bytes = 0;  ///< of data_out or data_in, from their beginning
+    bool transferred_in = false;          ///< they are of data_in
 };
 
 }  // namespace sidecore::scsi

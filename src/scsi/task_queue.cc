@@ -110,11 +110,13 @@ void TaskQueue::start(Task& task) noexcept {
     task.status = Status::good;
     task.sense = {};
     task.transferred_bytes = 0;
+    task.transferred_in = false;
 
     operation.task_ = &task;
     operation.domain_ = &domain_;
     operation.queue_ = this;
     operation.next_ = nullptr;
+    operation.command_ = nullptr;
     operation.stage_ = 0;
     operation.position = 0;
     operation.remaining = 0;
@@ -386,6 +388,14 @@ void TaskQueue::finish(Operation& operation) noexcept {
     operation.companion.reset();
     if (operation.port_ != nullptr) {
         set_storage_port(operation, operation.port_);
+    }
+    if (operation.command_ != nullptr && operation.command_->direction == Direction::in) {
+        task.transferred_in = true;
+        // What a read that did not go well has left in the buffers, nobody knows.
+        if (task.outcome != Outcome::completed ||
+            (task.status != Status::good && task.status != Status::condition_met)) {
+            task.transferred_bytes = 0;
+        }
     }
     if (operation.counted_) {
         TaskPort& port = *operation.port_;

@@ -67,6 +67,11 @@ public:
     bool wants_attention() const noexcept { return mailbox_->full.load(std::memory_order_acquire); }
     void attend() noexcept;
 
+    /// Nobody makes calls from now on, and no task is under way; what waits for one to end goes on. go_on() comes before the next call, attend()
+    /// after it, if wants_attention().
+    void rest() noexcept;
+    void go_on() noexcept;
+
     std::uint32_t under_way() const noexcept { return under_way_; }
 
     /// Readable (level-triggered) whenever reap() would return something that came in after the caller last got 0 from it, or
@@ -91,6 +96,11 @@ private:
         std::mutex mutex;  // guards what follows
         std::vector<AbortOrder> orders;
         std::vector<Wake> wakes;
+        bool resting = false;
+
+        /// Orders to a resting queue beyond this are about tasks that nobody could still want to end.
+        static constexpr std::size_t resting_orders_max = 1024;
+        void keep_for_later(const AbortOrder& order);
 
         /// With the mutex held: `full` and the event change together.
         void notify() noexcept;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What others want of a task queue: that tasks end, or go on.
+#include <cassert>
 #include <mutex>
 #include <span>
 #include <utility>
@@ -11,8 +12,38 @@ namespace sidecore::scsi {
 
 void TaskQueue::post(const AbortOrder& order) {
     const std::lock_guard lock(mailbox_->mutex);
-    mailbox_->orders.push_back(order);
+    if (mailbox_->resting) {
+        mailbox_->keep_for_later(order);
+    } else {
+        mailbox_->orders.push_back(order);
+    }
     mailbox_->notify();
+}
+
+/// With the mutex held. No task is under way: whoever ordered has not to wait. What comes to light when the queue goes on is to end nevertheless.
+void TaskQueue::Mailbox::keep_for_later(const AbortOrder& order) {
+    if (order.outcome && orders.size() < resting_orders_max) {
+        orders.push_back({order.nexus, order.tag, order.outcome, nullptr});
+    }
+}
+
+void TaskQueue::rest() noexcept {
+    assert(under_way_ == 0);
+    settle();
+    std::vector<AbortOrder> orders;  // let go of without the mutex: those who wait are told by that
+    {
+        const std::lock_guard lock(mailbox_->mutex);
+        mailbox_->resting = true;
+        orders.swap(mailbox_->orders);
+        for (const AbortOrder& order : orders) {
+            mailbox_->keep_for_later(order);
+        }
+    }
+}
+
+void TaskQueue::go_on() noexcept {
+    const std::lock_guard lock(mailbox_->mutex);
+    mailbox_->resting = false;
 }
 
 void TaskQueue::look_again() {
@@ -69,6 +100,9 @@ void TaskQueue::obey(const AbortOrder& order) noexcept {
         if (order.outcome) {
             cancel(operation, *order.outcome);
         }
+    }
+    if (order.group == nullptr) {
+        return;
     }
     order.group->found(static_cast<std::uint32_t>(pending.tasks.size()));
     if (!order.outcome) {
