@@ -169,7 +169,14 @@ TEST_F(ExtendedCopy, a_unit_that_is_no_disk_here_is_not_reached) {
     destination.unit->stopped = false;
     destination.unit->software_write_protected = true;
     aborted(good, AdditionalSense::write_protected);
+    destination.unit->software_write_protected = false;
+    initiator.domain().find(0, Lun(1))->barred = Nexus::barred_from_writing;
+    aborted(good, AdditionalSense::third_party_device_failure);
     EXPECT_TRUE(destination.disk->seen().empty());
+    initiator.domain().find(0, Lun(1))->barred = Nexus::barred_from_reading;
+    EXPECT_TRUE(copy(good).good());
+    initiator.domain().find(0, Lun(0))->barred = Nexus::barred_by_reserve;
+    EXPECT_EQ(initiator.run(copying(good)).status, Status::reservation_conflict);
 }
 
 TEST_F(ExtendedCopy, blocks_of_other_sizes_have_to_fit) {
