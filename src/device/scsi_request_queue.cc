@@ -73,9 +73,15 @@ ScsiRequestQueue::ScsiRequestQueue(std::string name, virtqueue::SplitQueue ring,
 
 void ScsiRequestQueue::entered() noexcept {
     tasks_->go_on();
-    if (tasks_->wants_attention()) {
-        attend();
+    if (!tasks_->wants_attention()) {
+        return;
     }
+    // Before the first turn: what was aborted in the meantime must not begin in it.
+    attend();
+    record_completions();
+    elsewhere_.completed += std::exchange(completed_, 0);
+    elsewhere_.calls += publish();
+    tasks_->settle();
 }
 
 void ScsiRequestQueue::left() noexcept {

@@ -21,13 +21,15 @@ Domain::~Domain() {
 Result<void> Domain::add(std::uint8_t target, Lun lun, std::shared_ptr<LogicalUnit> unit) {
     const auto nexus = std::make_shared<Nexus>(*this, initiator_, target, lun, std::move(unit));
     nexus->raise(AdditionalSense::power_on_occurred);
+    nexus->unit().attach(nexus);  // before any task can find it
     {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         if (!nexuses_.emplace(Address(target, lun), nexus).second) {
+            lock.unlock();
+            nexus->unit().detach(*nexus);
             return failure(ErrorKind::already_exists, fmt::format("target {} of {} has a logical unit {} already",
                                                                   target, initiator_, lun.number()));
         }
-        nexus->unit().attach(nexus);
         for (const auto& [address, other] : nexuses_) {
             if (address.first == target && other != nexus) {
                 other->raise(AdditionalSense::reported_luns_data_has_changed);
@@ -43,6 +45,7 @@ Result<void> Domain::add(std::uint8_t target, Lun lun, std::shared_ptr<LogicalUn
 }
 
 Result<void> Domain::remove(std::uint8_t target, Lun lun) {
+    std::shared_ptr<Nexus> nexus;
     {
         const std::lock_guard lock(mutex_);
         const auto position = nexuses_.find(Address(target, lun));
@@ -50,10 +53,9 @@ Result<void> Domain::remove(std::uint8_t target, Lun lun) {
             return failure(ErrorKind::not_found,
                            fmt::format("target {} of {} has no logical unit {}", target, initiator_, lun.number()));
         }
-        const auto nexus = position->second;
+        nexus = position->second;
         nexuses_.erase(position);
         nexus->set_gone();
-        nexus->unit().detach(*nexus);
         for (const auto& [address, other] : nexuses_) {
             if (address.first == target) {
                 other->raise(AdditionalSense::reported_luns_data_has_changed);
@@ -61,6 +63,7 @@ Result<void> Domain::remove(std::uint8_t target, Lun lun) {
         }
         generation_.fetch_add(1, std::memory_order_release);
     }
+    nexus->unit().detach(*nexus);
     look_again();  // for the queues to let go of it
     const std::lock_guard lock(listener_mutex_);
     if (listener_ != nullptr) {

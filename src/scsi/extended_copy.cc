@@ -207,7 +207,13 @@ Progress read_list(Operation& operation, Plan& plan, std::span<const std::byte> 
 }
 
 /// Whether a side is as a command of its own would want it. Nothing: it is.
-std::optional<AdditionalSense> objection(LogicalUnit& unit, bool writes) noexcept {
+std::optional<AdditionalSense> objection(const Nexus& nexus, bool writes) noexcept {
+    const LogicalUnit& unit = nexus.unit();
+    const unsigned barred = nexus.barred.load(std::memory_order_acquire);
+    if ((barred & (Nexus::barred_by_reserve | (writes ? Nexus::barred_from_writing : Nexus::barred_from_reading))) !=
+        0) {
+        return AdditionalSense::third_party_device_failure;  // RESERVATION CONFLICT
+    }
     if (unit.sanitizing.load(std::memory_order_acquire) || unit.stopped.load(std::memory_order_acquire) ||
         unit.sanitize_failed.load(std::memory_order_acquire) != SanitizeFailure::none) {
         return AdditionalSense::copy_target_device_not_reachable;
@@ -240,7 +246,7 @@ Progress go_on(Operation& operation, Plan& plan, bool writes) {
     if (side == nullptr) {
         return abort_copy(operation, plan, AdditionalSense::copy_target_device_not_reachable);
     }
-    if (const auto code = objection(side->unit(), writes)) {
+    if (const auto code = objection(*side, writes)) {
         return abort_copy(operation, plan, *code);
     }
     if (!operation.use_storage_of(*side)) {

@@ -81,9 +81,7 @@ Result<void> LogicalUnit::resize(std::uint64_t capacity_bytes) {
         }
     }
     raise(AdditionalSense::capacity_data_has_changed);
-    for (const auto& nexus : nexuses()) {
-        nexus->domain().unit_changed(*nexus, AdditionalSense::capacity_data_has_changed);
-    }
+    visit([](const Nexus& nexus) { nexus.domain().unit_changed(nexus, AdditionalSense::capacity_data_has_changed); });
     return {};
 }
 
@@ -171,7 +169,8 @@ void LogicalUnit::raise(AdditionalSense code, const Nexus* except) {
 void LogicalUnit::abort_tasks(Outcome outcome, const std::function<bool(const Nexus&)>& of, std::function<void()> done,
                               const Task* except) {
     const auto group = AbortGroup::create([done = std::move(done)](std::uint32_t) { done(); });
-    for (const auto& nexus : nexuses()) {
+    const std::lock_guard lock(nexuses_mutex_);
+    for (const auto& nexus : nexuses_) {
         if (!of || of(*nexus)) {
             nexus->domain().abort_tasks({nexus, std::nullopt, outcome, group, {}, except});
         }
@@ -180,7 +179,8 @@ void LogicalUnit::abort_tasks(Outcome outcome, const std::function<bool(const Ne
 
 void LogicalUnit::settle_changes(const MediumRange& range, std::function<void()> done) {
     const auto group = AbortGroup::create([done = std::move(done)](std::uint32_t) { done(); });
-    for (const auto& nexus : nexuses()) {
+    const std::lock_guard lock(nexuses_mutex_);
+    for (const auto& nexus : nexuses_) {
         nexus->domain().abort_tasks({nexus, std::nullopt, std::nullopt, group, range});
     }
 }
@@ -192,12 +192,12 @@ void LogicalUnit::reset() {
         set_mode_settings(saved_mode_.value_or(default_mode_settings()));  // SPC-4 5.15
     }
     reservations_.end_reserve();
-    for (const auto& nexus : nexuses()) {
-        nexus->set_aca(false);
-        nexus->prevent_removal(false);
-        nexus->raise(AdditionalSense::bus_device_reset_occurred);
-        nexus->domain().look_again();
-    }
+    visit([](Nexus& nexus) {
+        nexus.set_aca(false);
+        nexus.prevent_removal(false);
+        nexus.raise(AdditionalSense::bus_device_reset_occurred);
+        nexus.domain().look_again();
+    });
 }
 
 void LogicalUnit::nexus_lost(Nexus& nexus) {

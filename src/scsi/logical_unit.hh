@@ -180,6 +180,7 @@ private:
     std::mutex state_file_mutex_;  // one writer at a time
     ErrorCounters error_counters_;
 
+    // Held while a nexus's domain is called, which may be taken away otherwise. So it comes before a domain's mutexes.
     mutable std::mutex nexuses_mutex_;
     std::vector<std::shared_ptr<Nexus>> nexuses_;
 

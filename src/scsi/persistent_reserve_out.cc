@@ -164,12 +164,12 @@ Progress abort_preempted(Operation& operation, const std::shared_ptr<Reservation
     const auto preempted = [change](const Nexus& nexus) {
         return std::ranges::find(change->preempted, Registrant::of(nexus)) != change->preempted.end();
     };
-    for (const auto& nexus : operation.unit().nexuses()) {
-        if (nexus->aca_active() && preempted(*nexus)) {
-            nexus->set_aca(false);
-            nexus->domain().look_again();
+    operation.unit().visit([&](Nexus& nexus) {
+        if (nexus.aca_active() && preempted(nexus)) {
+            nexus.set_aca(false);
+            nexus.domain().look_again();
         }
-    }
+    });
     change->aborting = true;
     const auto done = [change, waker = operation.waker()] {
         change->aborted.store(true, std::memory_order_release);

@@ -3,6 +3,7 @@
 #include "scsi/nexus.hh"
 #include "scsi/operation.hh"
 #include "scsi/primary.hh"
+#include "scsi/sanitize_check.hh"
 
 namespace sidecore::scsi {
 
@@ -11,7 +12,7 @@ namespace {
 /// What there is to say about the unit without a unit attention (SPC-4 6.39, SBC-3 4.11.2 and 5.25).
 Sense state_of(const LogicalUnit& unit) noexcept {
     if (unit.sanitizing.load(std::memory_order_acquire)) {
-        return {SenseKey::not_ready, AdditionalSense::sanitize_in_progress};
+        return sanitizing_sense(unit);
     }
     if (unit.stopped.load(std::memory_order_acquire)) {
         return {SenseKey::not_ready, AdditionalSense::initializing_command_required};

@@ -8,6 +8,7 @@
 #include "scsi/block_functions.hh"
 #include "scsi/logical_unit.hh"
 #include "scsi/operation.hh"
+#include "scsi/sanitize_check.hh"
 #include "scsi/sanitizer.hh"
 
 namespace sidecore::scsi {
@@ -38,10 +39,8 @@ Progress carry_out(Operation& operation, MakeJob make_job) {
                    ? operation.good()
                    : sanitize_failed(operation);
     }
-    if (unit.sanitizing.load(std::memory_order_acquire)) {
-        Sense sense{SenseKey::not_ready, AdditionalSense::sanitize_in_progress};
-        sense.progress = unit.sanitize_progress.load(std::memory_order_relaxed);
-        return operation.fail(sense);
+    if (fails_while_sanitizing(operation)) {
+        return Progress::done;
     }
     operation.position = settling;
     if (!operation.have_alone(everything)) {
@@ -141,10 +140,8 @@ Progress exit_failure_mode(Operation& operation) noexcept {
     if (operation.field(7, 2) != 0) {
         return operation.invalid_field(7);
     }
-    if (unit.sanitizing.load(std::memory_order_acquire)) {
-        Sense sense{SenseKey::not_ready, AdditionalSense::sanitize_in_progress};
-        sense.progress = unit.sanitize_progress.load(std::memory_order_relaxed);
-        return operation.fail(sense);
+    if (fails_while_sanitizing(operation)) {
+        return Progress::done;
     }
     auto expected = SanitizeFailure::unrestricted;
     if (!unit.sanitize_failed.compare_exchange_strong(expected, SanitizeFailure::none) &&

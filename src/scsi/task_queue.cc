@@ -12,6 +12,7 @@
 
 #include "base/log.hh"
 #include "scsi/logical_unit.hh"
+#include "scsi/sanitize_check.hh"
 
 namespace sidecore::scsi {
 
@@ -19,13 +20,6 @@ namespace {
 
 constexpr std::uint32_t key_of(std::uint8_t target, Lun lun) noexcept {
     return static_cast<std::uint32_t>(target) << 16U | (lun.well_known() ? 0xffffU : lun.number());
-}
-
-/// SBC-3 4.11.2
-Progress fail_sanitizing(Operation& operation, const LogicalUnit& unit) noexcept {
-    Sense sense{SenseKey::not_ready, AdditionalSense::sanitize_in_progress};
-    sense.progress = unit.sanitize_progress.load(std::memory_order_relaxed);
-    return operation.fail(sense);
 }
 
 bool watch(int epoll, int fd) noexcept {
@@ -269,7 +263,7 @@ Progress TaskQueue::admit_to_unit(Operation& operation) noexcept {
     }
     if ((command.traits & Command::needs_medium) != 0) {
         if (unit.sanitizing.load(std::memory_order_acquire)) {
-            return fail_sanitizing(operation, unit);
+            return operation.fail(sanitizing_sense(unit));
         }
         if (unit.sanitize_failed.load(std::memory_order_acquire) != SanitizeFailure::none) {
             return operation.fail(SenseKey::medium_error, AdditionalSense::sanitize_command_failed);
@@ -340,7 +334,7 @@ void TaskQueue::to_storage(Operation& operation) noexcept {
     }
     if (must_keep_out(operation, port)) {
         if (port.nexus->unit().sanitizing.load(std::memory_order_acquire)) {
-            fail_sanitizing(operation, port.nexus->unit());
+            operation.fail(sanitizing_sense(port.nexus->unit()));
             return finish(operation);
         }
         operation.place_ = Operation::Place::kept_out;

@@ -76,7 +76,7 @@ std::vector<iovec> pieces(Sent& sent, Input& input, std::size_t bytes, bool fill
 
 std::vector<std::byte> make_cdb(Input& input) {
     const auto commands = all_commands();
-    const Command& command = *commands[(input.next() | input.next() << 8U) % commands.size()];
+    const Command& command = *commands[input.below(commands.size())];
     std::vector<std::byte> cdb(command.cdb_bytes);
     const unsigned kind = input.next();  // a bit for each part that is not zero
     for (std::size_t i = 0; i < cdb.size(); ++i) {

@@ -68,7 +68,7 @@ protected:
 
     Request copying(const Bytes& list) const { return {block_cdb(16, 0x83, 0, list.size()), list}; }
     Reply copy(const Bytes& list) { return initiator.run(copying(list)); }
-    Reply copy(const std::vector<Bytes>& segments) { return copy(copy_list(both, segments)); }
+    Reply copy_segments(const std::vector<Bytes>& segments) { return copy(copy_list(both, segments)); }
     Reply receive(unsigned action, unsigned list, std::size_t allocation = 200) {
         return initiator.run(with_field(block_cdb(16, 0x84, 0, allocation, action), 2, 1, list), allocation);
     }
@@ -97,7 +97,7 @@ TEST_F(ExtendedCopy, blocks_go_from_one_unit_to_another) {
 }
 
 TEST_F(ExtendedCopy, within_one_unit_as_well) {
-    EXPECT_TRUE(copy({segment_descriptor(0, 0, 3, 0, 4000)}).good());
+    EXPECT_TRUE(copy_segments({segment_descriptor(0, 0, 3, 0, 4000)}).good());
     EXPECT_EQ(source.disk->contents(4000 * 512, 3 * 512), part(data, 0, 3 * 512));
 }
 
@@ -169,7 +169,14 @@ TEST_F(ExtendedCopy, a_unit_that_is_no_disk_here_is_not_reached) {
     destination.unit->stopped = false;
     destination.unit->software_write_protected = true;
     aborted(good, AdditionalSense::write_protected);
+    destination.unit->software_write_protected = false;
+    initiator.domain().find(0, Lun(1))->barred = Nexus::barred_from_writing;
+    aborted(good, AdditionalSense::third_party_device_failure);
     EXPECT_TRUE(destination.disk->seen().empty());
+    initiator.domain().find(0, Lun(1))->barred = Nexus::barred_from_reading;
+    EXPECT_TRUE(copy(good).good());
+    initiator.domain().find(0, Lun(0))->barred = Nexus::barred_by_reserve;
+    EXPECT_EQ(initiator.run(copying(good)).status, Status::reservation_conflict);
 }
 
 TEST_F(ExtendedCopy, blocks_of_other_sizes_have_to_fit) {
@@ -196,7 +203,7 @@ TEST_F(ExtendedCopy, a_failure_is_told_with_its_segment_and_once_more_on_request
     fault.skip = 1;
     fault.times = 1;
     destination.disk->add_fault(fault);
-    const Reply reply = copy(segments);
+    const Reply reply = copy_segments(segments);
     EXPECT_TRUE(failed_with(reply, SenseKey::copy_aborted, AdditionalSense::third_party_device_failure)) << reply;
     EXPECT_EQ(reply.sense->command_information, 1U);
     EXPECT_EQ(status().data_in, bytes({0, 0, 0, 8, 2, 0, 1, 0, 0, 0, 2, 0}));
@@ -206,7 +213,7 @@ TEST_F(ExtendedCopy, a_failure_is_told_with_its_segment_and_once_more_on_request
     EXPECT_EQ(part(details, 60, reply.sense_bytes.size()), reply.sense_bytes);
     EXPECT_TRUE(field_refused(receive(4, 5), 2)) << "told once";
     fail_once(*source.disk, BlockOperation::read);
-    EXPECT_EQ(copy(segments).code(), AdditionalSense::third_party_device_failure);
+    EXPECT_EQ(copy_segments(segments).code(), AdditionalSense::third_party_device_failure);
 }
 
 TEST_F(ExtendedCopy, one_under_way_is_told_and_its_list_identifier_in_use) {

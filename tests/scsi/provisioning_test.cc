@@ -5,6 +5,7 @@
 #include "base/big_endian.hh"
 #include "scsi/block_cdbs.hh"
 #include "scsi/limits.hh"
+#include "storage/memory_backend.hh"
 
 namespace sidecore::scsi::test {
 namespace {
@@ -36,7 +37,7 @@ protected:
     }
     bool longer() const { return GetParam().bytes != 10; }
 
-    FakeUnit fake{256U << 20U};
+    FakeUnit fake;
     Initiator initiator;
 };
 
@@ -89,8 +90,8 @@ TEST_P(WriteSames, wrong_fields_are_refused) {
     EXPECT_EQ(refused(same(fake.unit->capacity_blocks(), 1)).code(), AdditionalSense::lba_out_of_range);
     EXPECT_EQ(initiator.run(same(0, 1), Bytes(511)).outcome, Outcome::overrun);
     if (longer()) {
-        FakeUnit large(512U << 20U);
-        initiator.add(large.unit, 0, Lun(1));
+        auto large = LogicalUnit::create(*storage::MemoryBackend::create({1U << 30U}), {});
+        initiator.add(*large, 0, Lun(1));
         const auto to_large = [&](std::uint64_t blocks) {
             Request request{same(0, blocks), Bytes(512)};
             request.lun = Lun(1);

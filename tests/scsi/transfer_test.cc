@@ -31,7 +31,7 @@ protected:
     }
     bool has_flags() const { return GetParam().bytes != 6; }
 
-    FakeUnit fake{64U << 20U};
+    FakeUnit fake{16U << 20U};
     Initiator initiator;
 };
 

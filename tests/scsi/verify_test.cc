@@ -36,7 +36,7 @@ protected:
     }
 
     const Bytes data = pattern(blocks * 512, 4);
-    FakeUnit fake{32U << 20U};
+    FakeUnit fake{16U << 20U};
     Initiator initiator;
 };
 
@@ -89,7 +89,7 @@ TEST_P(Verifies, wrong_fields_are_refused) {
     EXPECT_TRUE(field_refused(initiator.run(writing(0, 1, reserved), Bytes(512)), 1, 2));
     EXPECT_TRUE(field_refused(initiator.run(writing(0, 1, one_block), Bytes(512)), 1, 2));
     EXPECT_TRUE(field_refused(initiator.run(writing(0, 1, 0x08), Bytes(512)), 1, 3)) << "it has no FUA";
-    for (const Bytes& cdb : {verifying(1U << 16U, 1, all_bytes), writing(1U << 16U, 1)}) {
+    for (const Bytes& cdb : {verifying(1U << 15U, 1, all_bytes), writing(1U << 15U, 1)}) {
         EXPECT_EQ(initiator.run(cdb, Bytes(512)).code(), AdditionalSense::lba_out_of_range);
     }
     const std::uint64_t longest = transfer_blocks_max(512);
