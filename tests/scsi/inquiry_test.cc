@@ -88,6 +88,12 @@ TEST_F(Inquiries, data_are_cut_at_the_allocation_length_and_not_at_the_buffer) {
     EXPECT_TRUE(initiator.run(inquiry(4096), 96).good());
 }
 
+TEST_F(Inquiries, a_lun_where_scsi_2_had_it_is_overlooked) {
+    EXPECT_EQ(initiator.run(inquiry(255, 0xa0), 255).data_in, initiator.run(inquiry(255), 255).data_in);
+    EXPECT_EQ(initiator.run(inquiry(255, 0xe1, 0x80), 255).data_in, initiator.run(inquiry(255, 1, 0x80), 255).data_in);
+    EXPECT_TRUE(field_refused(initiator.run(inquiry(255, 0x10), 255), 1, 4));
+}
+
 TEST_F(Inquiries, a_page_code_without_evpd_is_refused) {
     EXPECT_TRUE(field_refused(initiator.run(inquiry(255, 0, 0x80), 255), 2, 7));
 }

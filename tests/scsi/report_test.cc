@@ -168,8 +168,8 @@ TEST_F(Reports, one_command_is_told_with_its_usage) {
     const auto told = [&](unsigned option, unsigned opcode, unsigned action = 0, bool timeouts = false) {
         return initiator.run(report_operations(option, opcode, action, timeouts), 65535).data_in;
     };
-    EXPECT_EQ(told(1, 0x12), bytes({0, 3, 0, 6, 0x12, 1, 0xff, 0xff, 0xff, 4}));
-    EXPECT_EQ(told(3, 0x12), bytes({0, 3, 0, 6, 0x12, 1, 0xff, 0xff, 0xff, 4}));
+    EXPECT_EQ(told(1, 0x12), bytes({0, 3, 0, 6, 0x12, 0xe1, 0xff, 0xff, 0xff, 4}));
+    EXPECT_EQ(told(3, 0x12), bytes({0, 3, 0, 6, 0x12, 0xe1, 0xff, 0xff, 0xff, 4}));
     EXPECT_EQ(told(3, 0x12, 1), bytes({0, 1, 0, 0}));
     EXPECT_EQ(told(2, 0xa3, 0x0d), bytes({0, 3, 0, 12, 0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 4}));
     EXPECT_EQ(told(3, 0xa3, 0x0d), told(2, 0xa3, 0x0d));
