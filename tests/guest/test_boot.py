@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A PC's firmware starts what is on a disk: SeaBIOS's own drivers, and a boot sector that reads more of the disk through them."""
 
-import subprocess
-
 from common import MIB, expect_within, needs
 from guestlib.processes import Process
 from scsi_guest import ScsiTest
