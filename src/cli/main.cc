@@ -444,6 +444,7 @@ int run(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--json", arguments.json, "Print the daemon's reply as it is");
     app.fallthrough();
+    app.require_subcommand(0, 1);  // the name of a command may be the name of a device, too
     CLI::App* calibrate =
         app.add_subcommand("calibrate", "Measure now what switching and polling cost on this host; needs no daemon");
     calibrate->add_option("--config", arguments.config, "With what this configuration says of costs")

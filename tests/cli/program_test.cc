@@ -75,6 +75,14 @@ TEST_F(SidecoreCommand, PrintsWhatTheDaemonSaidWithJson) {
     EXPECT_THAT(run({"version", "--json"}).out, HasSubstr(R"("api":"v1")"));
 }
 
+TEST_F(SidecoreCommand, TakesTheNameOfACommandForTheNameOfADevice) {
+    for (const std::string name : {"disk", "disks", "unit", "switch", "show"}) {
+        const auto ended = run({"show", name});
+        EXPECT_EQ(ended.status, 1);
+        EXPECT_THAT(ended.err, HasSubstr("\"" + name + "\""));
+    }
+}
+
 TEST_F(SidecoreCommand, ShowsDevicesDaemonAndWorkers) {
     EXPECT_THAT(run({"show", "disk0"}).out, HasSubstr("state       running\n"));
     EXPECT_THAT(run({"show", "disk0", "--counters"}).out, StartsWith("COUNTER "));
