@@ -104,7 +104,7 @@ class Scsi(ScsiTest):
         device = self.device(steady)
         guest = self.boot_with(device)
         node = self.node(guest, steady)
-        job = guest.start(f"set -e\nfor round in 1 2 3 4 5 6; do {fio_verify(node.path, 8 * MIB, self.seed)}; done")
+        job = guest.start(f"set -e\nfor round in 1 2 3 4; do {fio_verify(node.path, 8 * MIB, self.seed)}; done")
         guest_sees = self.sees(guest)
         # The guest runs one script at a time: what it sees of the units meanwhile, its kernel's log says.
         late = self.unit("late", 2, 5, 16 * MIB)
@@ -160,7 +160,7 @@ class Scsi(ScsiTest):
             echo $resets
         """, timeout=90)
         self.say(f"{printed.strip()} resets")
-        self.assertGreater(int(printed), 4)
+        self.assertGreater(int(printed), 2)
         for unit, node in zip(units, nodes):
             self.assertEqual(guest.run(f"sha256sum {node.path}").split()[0], sha256_of(unit.disk.path))
         self.finish()
