@@ -83,13 +83,13 @@ Result<control::Json> device_from_arguments(const AddArguments& arguments);
 
 /// What only SCSI disks have.
 struct ScsiDiskArguments {
-    StorageArguments storage;
-    std::string vendor;
-    std::string product;
-    std::string revision;
+    StorageArguments storage{};
+    std::string vendor{};
+    std::string product{};
+    std::string revision{};
     bool rotational = false;
-    std::string reservations_file;
-    std::string state_file;
+    std::string reservations_file{};
+    std::string state_file{};
 };
 
 /// The body of POST /v1/disks.
@@ -97,8 +97,8 @@ Result<control::Json> disk_from_arguments(const std::string& name, const ScsiDis
 
 struct AddUnitArguments {
     std::string address;  ///< "0:1", "0" or ""
-    std::string shared_disk;
-    ScsiDiskArguments disk;
+    std::string shared_disk{};
+    ScsiDiskArguments disk{};
 };
 
 /// The body of POST /v1/devices/NAME/units. Refused: an address that is none, a shared disk and storage of its own.

@@ -39,8 +39,8 @@ private:
 /// To a task queue: which of its tasks are to end.
 struct AbortOrder {
     std::shared_ptr<const Nexus> nexus;
-    std::optional<std::uint64_t> tag;  ///< none: all of the nexus
-    std::optional<Outcome> outcome;    ///< none: they are only counted
+    std::optional<std::uint64_t> tag;   ///< none: all of the nexus
+    std::optional<Outcome> outcome;     ///< none: they are only counted
     std::shared_ptr<AbortGroup> group;  ///< none: nobody waits
     /// If there: no task is to end. The group is let go of when the storage requests that change this part of the nexus's unit now are over.
     std::optional<MediumRange> changes{};

@@ -134,7 +134,8 @@ private:
     void to_storage(Operation& operation) noexcept;
     bool open_storage(TaskPort& port) noexcept;
     static bool changes_medium(const storage::BlockRequest& request) noexcept {
-        return request.operation != storage::BlockOperation::read && request.operation != storage::BlockOperation::flush;
+        return request.operation != storage::BlockOperation::read &&
+               request.operation != storage::BlockOperation::flush;
     }
     static bool must_keep_out(Operation& operation, TaskPort& port) noexcept;
     void set_storage_port(Operation& operation, TaskPort* port) noexcept;

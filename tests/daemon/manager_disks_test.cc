@@ -57,7 +57,8 @@ protected:
 
     std::vector<std::string> addresses(const std::string& device) {
         std::vector<std::string> found;
-        for (const control::UnitInfo& unit : manager_->units(device).value()) {
+        const auto units = manager_->units(device).value();
+        for (const control::UnitInfo& unit : units) {
             found.push_back(control::to_string(unit.address));
         }
         return found;

@@ -413,7 +413,9 @@ private:
 
     void look() {
         watched(false, [&] {
-            const bool work = ram_.load<std::uint16_t>(ring_.available_at() + 2) != queue_.next_available();
+            // A driver that takes back what was seen does so too late.
+            const bool work = queue_.known_available() != 0 ||
+                              ram_.load<std::uint16_t>(ring_.available_at() + 2) != queue_.next_available();
             require(queue_.has_available() == (work && !queue_.broken()), "a look sees what there is");
             const std::uint16_t count = queue_.available();
             require(count <= queue_.size(), "no more than a ring");

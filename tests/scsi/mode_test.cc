@@ -33,8 +33,8 @@ Bytes select_6(std::size_t length, unsigned flags = page_format) {
 }
 
 Bytes select_10(std::size_t length, unsigned flags = page_format) {
-    return bytes({0x55, flags, 0, 0, 0, 0, 0, static_cast<unsigned>(length >> 8U), static_cast<unsigned>(length & 0xffU),
-                  0});
+    return bytes(
+        {0x55, flags, 0, 0, 0, 0, 0, static_cast<unsigned>(length >> 8U), static_cast<unsigned>(length & 0xffU), 0});
 }
 
 Bytes operator+(Bytes left, const Bytes& right) {
@@ -168,7 +168,8 @@ TEST_F(Modes, the_write_cache_can_be_switched_and_is_flushed_when_it_goes) {
 
 TEST_F(Modes, a_flush_that_fails_is_told) {
     fake.disk->add_fault({});
-    EXPECT_TRUE(failed_with(selected(header_10 + caching(false)), SenseKey::medium_error, AdditionalSense::write_error));
+    EXPECT_TRUE(
+        failed_with(selected(header_10 + caching(false)), SenseKey::medium_error, AdditionalSense::write_error));
     EXPECT_FALSE(fake.unit->write_cache) << "what comes is stable all the same";
 }
 
@@ -260,8 +261,7 @@ TEST_F(Modes, a_list_that_ends_too_early_has_a_wrong_length) {
             EXPECT_TRUE(reply.good());
             continue;
         }
-        EXPECT_TRUE(
-            failed_with(reply, SenseKey::illegal_request, AdditionalSense::parameter_list_length_error))
+        EXPECT_TRUE(failed_with(reply, SenseKey::illegal_request, AdditionalSense::parameter_list_length_error))
             << length << ": " << reply;
     }
     EXPECT_TRUE(failed_with(initiator.run(select_6(3), header_6), SenseKey::illegal_request,
@@ -288,8 +288,8 @@ TEST_F(Modes, without_a_state_file_nothing_is_saved) {
 
 TEST_F(Modes, while_the_medium_is_sanitized_nothing_changes) {
     fake.unit->sanitizing = true;
-    EXPECT_TRUE(failed_with(selected(header_10 + caching(false)), SenseKey::not_ready,
-                            AdditionalSense::sanitize_in_progress));
+    EXPECT_TRUE(
+        failed_with(selected(header_10 + caching(false)), SenseKey::not_ready, AdditionalSense::sanitize_in_progress));
     EXPECT_EQ(sensed(sense_6(0x08)).size(), 24U);
     fake.unit->sanitizing = false;
 }
@@ -366,7 +366,8 @@ TEST_F(SavedModes, a_file_that_is_broken_or_not_ours_is_an_error) {
     EXPECT_THAT(LogicalUnit::create(storage::FakeDisk::create(512)->open(), options()).error().message,
                 HasSubstr("another disk"));
     const auto identity = locally_assigned_naa("saved");
-    const std::string start = fmt::format(R"({{"format": "sidecore SCSI unit", "version": 1, "naa": "{:016x}")", identity);
+    const std::string start =
+        fmt::format(R"({{"format": "sidecore SCSI unit", "version": 1, "naa": "{:016x}")", identity);
     EXPECT_THAT(problem(start + "}"), HasSubstr("\"mode\""));
     EXPECT_THAT(problem(start + R"(, "mode": {"write_cache": 1}})"), HasSubstr("mode.write_cache"));
     ASSERT_TRUE(save_unit_state(path, identity, {false, true, true}));

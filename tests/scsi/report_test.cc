@@ -46,8 +46,8 @@ TEST_F(Reports, the_luns_of_the_target_are_told_in_order) {
     initiator.add(other.unit, 0, Lun(2));
     initiator.add(other.unit, 1, Lun(9));
     const auto list = [&](unsigned select) { return initiator.run(report_luns(select), 4096).data_in; };
-    EXPECT_EQ(list(0), bytes({0, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0x41, 0x2c, 0, 0, 0,
-                              0, 0, 0}));
+    EXPECT_EQ(list(0), bytes({0, 0, 0, 24, 0, 0, 0, 0, 0,    0,    0, 0, 0, 0, 0, 0,
+                              0, 2, 0, 0,  0, 0, 0, 0, 0x41, 0x2c, 0, 0, 0, 0, 0, 0}));
     EXPECT_EQ(list(1), bytes({0, 0, 0, 8, 0, 0, 0, 0, 0xc1, 0x01, 0, 0, 0, 0, 0, 0}));
     EXPECT_EQ(number(list(2), 0, 4), 32U);
     EXPECT_EQ(number(list(2), 8, 2), 0xc101U);
@@ -209,8 +209,7 @@ TEST_F(Reports, ports_that_lead_to_the_unit_are_one_group) {
     const auto cdb = [](unsigned format) {
         return bytes({0xa3, format << 5U | 0x0aU, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0});
     };
-    EXPECT_EQ(initiator.run(cdb(0), 255).data_in,
-              bytes({0, 0, 0, 16, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 5}));
+    EXPECT_EQ(initiator.run(cdb(0), 255).data_in, bytes({0, 0, 0, 16, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 5}));
     EXPECT_EQ(initiator.run(cdb(1), 255).data_in,
               bytes({0, 0, 0, 20, 0x10, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 5}));
     EXPECT_TRUE(field_refused(initiator.run(cdb(2), 255), 1, 7));

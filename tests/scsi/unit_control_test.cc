@@ -27,7 +27,9 @@ protected:
     UnitControl() { initiator.add(fake.unit); }
 
     Reply start_stop(unsigned flags) { return initiator.run(bytes({0x1b, 0, 0, 0, flags, 0})); }
-    Reply self_test(unsigned flags, unsigned length = 0) { return initiator.run(bytes({0x1d, flags, 0, 0, length, 0})); }
+    Reply self_test(unsigned flags, unsigned length = 0) {
+        return initiator.run(bytes({0x1d, flags, 0, 0, length, 0}));
+    }
     void fail_once(BlockOperation operation) {
         storage::Fault fault;
         fault.operation = operation;
@@ -54,8 +56,8 @@ TEST_F(UnitControl, a_stopped_unit_has_been_flushed_and_is_not_ready_until_it_is
     ASSERT_EQ(fake.disk->seen().size(), 1U);
     EXPECT_EQ(fake.disk->seen()[0].operation, BlockOperation::flush);
     for (const Bytes& cdb : {test_unit_ready(), read_10(0, 1)}) {
-        EXPECT_TRUE(failed_with(initiator.run(cdb, 512), SenseKey::not_ready,
-                                AdditionalSense::initializing_command_required));
+        EXPECT_TRUE(
+            failed_with(initiator.run(cdb, 512), SenseKey::not_ready, AdditionalSense::initializing_command_required));
     }
     EXPECT_TRUE(start_stop(0).good()) << "once more";
     EXPECT_TRUE(start_stop(1).good());
@@ -105,11 +107,9 @@ TEST_F(UnitControl, a_self_test_reads_from_the_medium) {
     ASSERT_EQ(fake.disk->seen().size(), 3U);
     EXPECT_EQ(fake.disk->seen()[0].operation, BlockOperation::read);
     fail_once(BlockOperation::read);
-    EXPECT_TRUE(
-        failed_with(self_test(0x04), SenseKey::hardware_error, AdditionalSense::logical_unit_failed_self_test));
+    EXPECT_TRUE(failed_with(self_test(0x04), SenseKey::hardware_error, AdditionalSense::logical_unit_failed_self_test));
     fake.unit->stopped = true;
-    EXPECT_TRUE(
-        failed_with(self_test(0x04), SenseKey::not_ready, AdditionalSense::initializing_command_required));
+    EXPECT_TRUE(failed_with(self_test(0x04), SenseKey::not_ready, AdditionalSense::initializing_command_required));
 }
 
 TEST_F(UnitControl, a_diagnostic_without_a_test_does_nothing) {
