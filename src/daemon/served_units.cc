@@ -111,16 +111,17 @@ Result<void> ServedUnits::remove(UnitAddress address) {
     } else if (!leaving_.contains(address)) {
         SIDECORE_TRY(find(address));
     }
-    const auto [begin, end] = leaving_.equal_range(address);
+    const auto leaving = leaving_.equal_range(address);
     const auto released = [&] {
-        return std::all_of(begin, end, [](const auto& entry) { return entry.second.held.expired(); });
+        return std::all_of(leaving.first, leaving.second,
+                           [](const auto& entry) { return entry.second.held.expired(); });
     };
     if (!wait_for_release(release_limit_, released, [this] { let_go(); })) {
         return failure(
             ErrorKind::timed_out,
             fmt::format("{}: the guest has lost the unit {}, but {} is still in use: its I/O has not ended in "
                         "{} ms; remove it again to go on waiting",
-                        device_, control::to_string(address), begin->second.description, release_limit_.count()));
+                        device_, control::to_string(address), leaving.first->second.description, release_limit_.count()));
     }
     leaving_.erase(address);
     return {};

@@ -45,7 +45,7 @@ TEST(RenderScsi, ListsSharedDisks) {
 TEST(RenderScsi, ADeviceShowsItsUnits) {
     const control::DeviceInfo device = FakeService::make_scsi_device("scsi0");
     EXPECT_THAT(render_device(device),
-                AllOf(StartsWith("name        scsi0\ntype        scsi\n"), HasSubstr("\nUNIT  DISK  SIZE "),
+                AllOf(StartsWith("name        scsi0\ntype        scsi\n"), HasSubstr("\nUNIT  DISK   SIZE "),
                       HasSubstr("\n0:1   -     10GiB "), HasSubstr("\nQUEUE  RING ")));
     EXPECT_THAT(render_devices({device}), AllOf(HasSubstr("\nscsi0  scsi  running     - "), HasSubstr(" 1 unit\n")));
 }
