@@ -121,7 +121,8 @@ Result<void> ServedUnits::remove(UnitAddress address) {
             ErrorKind::timed_out,
             fmt::format("{}: the guest has lost the unit {}, but {} is still in use: its I/O has not ended in "
                         "{} ms; remove it again to go on waiting",
-                        device_, control::to_string(address), leaving.first->second.description, release_limit_.count()));
+                        device_, control::to_string(address), leaving.first->second.description,
+                        release_limit_.count()));
     }
     leaving_.erase(address);
     return {};
