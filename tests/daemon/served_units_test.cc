@@ -60,8 +60,15 @@ protected:
     }
 
     /// As the worker of the guest's queue does meanwhile.
+    /// The limit is a short one, and the guest may have to wait for a CPU.
     Result<void> remove_while_working(UnitAddress address) {
-        auto removed = std::async(std::launch::async, [&] { return units_.remove(address); });
+        auto removed = std::async(std::launch::async, [&] {
+            Result<void> done = units_.remove(address);
+            for (int i = 0; i < 100 && !done && done.error().kind == ErrorKind::timed_out; ++i) {
+                done = units_.remove(address);
+            }
+            return done;
+        });
         while (removed.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
             guest_.work();
         }

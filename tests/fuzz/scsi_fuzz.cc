@@ -4,10 +4,12 @@
 // buffers, and with sense data exactly if its status has any; each task management function must be answered.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include <spdlog/spdlog.h>
@@ -246,9 +248,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
         }
     }
     disk->clear_faults();
+    // Some of it is done by other threads, which may have to wait for a CPU.
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(5);
     for (int i = 0; !first.idle() || !second.idle(); ++i) {
-        if (i == 1000) {
+        if (std::chrono::steady_clock::now() > patience) {
             find("something does not come to its end");
+        }
+        if (i >= 100) {
+            std::this_thread::sleep_for(std::chrono::microseconds(50));
         }
         disk->release_all();
         first.work();
