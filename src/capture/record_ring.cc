@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/barrier.hh"
-#include "virtqueue/chain_io.hh"
+#include "base/pieces.hh"
 
 namespace sidecore::capture {
 
@@ -65,7 +65,7 @@ void RecordRing::copy_in(std::size_t at, std::uint32_t bytes, std::span<const io
             const std::size_t here = std::min(of_piece, size() - at);
             iovec part{from, here};
             std::span<iovec> parts(&part, 1);
-            virtqueue::take_front(parts, {data_.get() + at, here});
+            take_front(parts, {data_.get() + at, here});
             at = (at + here) & (size() - 1);
             from += here;
             of_piece -= here;

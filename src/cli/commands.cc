@@ -11,6 +11,7 @@
 
 #include "cli/programs.hh"
 #include "cli/render.hh"
+#include "cli/render_scsi.hh"
 #include "cli/render_switch.hh"
 #include "control/device_spec.hh"
 #include "control/info.hh"
@@ -39,6 +40,24 @@ Result<std::string> worker_path(const std::string& name) {
 
 Result<std::string> switch_path(const std::string& name) {
     return path_of("switch", "switches", name);
+}
+
+Result<std::string> disk_path(const std::string& name) {
+    return path_of("disk", "disks", name);
+}
+
+Result<std::string> unit_path(const std::string& device, control::UnitAddress address) {
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(device));
+    return fmt::format("{}/units/{}", path, control::to_string(address));
+}
+
+/// Without a size: what the file has.
+std::string resize_body(const std::string& size) {
+    control::Json request = control::Json::object();
+    if (!size.empty()) {
+        request["size"] = size;
+    }
+    return control::to_text(request);
 }
 
 /// The path of a queue or, without one, of its device.
@@ -82,14 +101,52 @@ Result<void> Commands::remove(const std::vector<std::string>& names) {
     return {};
 }
 
-Result<void> Commands::resize(const std::string& name, const std::string& size) {
-    SIDECORE_TRY_ASSIGN(const std::string path, device_path(name));
-    control::Json request = control::Json::object();
-    if (!size.empty()) {
-        request["size"] = size;
+Result<void> Commands::resize(const std::string& name, const ResizeArguments& arguments) {
+    const std::string body = resize_body(arguments.size);
+    if (arguments.unit) {
+        SIDECORE_TRY_ASSIGN(const std::string path, unit_path(name, *arguments.unit));
+        return print(client_.request("POST", path + "/resize", body), control::parse_unit_info, render_unit);
     }
-    return print(client_.request("POST", path + "/resize", control::to_text(request)), control::parse_device_info,
-                 render_device);
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(name));
+    return print(client_.request("POST", path + "/resize", body), control::parse_device_info, render_device);
+}
+
+Result<void> Commands::units(const std::string& device) {
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(device));
+    return print(client_.request("GET", path + "/units"), control::parse_unit_list, render_units);
+}
+
+Result<void> Commands::add_unit(const std::string& device, const control::Json& spec) {
+    SIDECORE_TRY_ASSIGN(const std::string path, device_path(device));
+    return print(client_.request("POST", path + "/units", control::to_text(spec)), control::parse_unit_info,
+                 render_unit);
+}
+
+Result<void> Commands::remove_unit(const std::string& device, control::UnitAddress address) {
+    SIDECORE_TRY_ASSIGN(const std::string path, unit_path(device, address));
+    SIDECORE_TRY(client_.request("DELETE", path));
+    return {};
+}
+
+Result<void> Commands::disks() {
+    return print(client_.request("GET", "/v1/disks"), control::parse_shared_disk_list, render_disks);
+}
+
+Result<void> Commands::add_disk(const control::Json& spec) {
+    return print(client_.request("POST", "/v1/disks", control::to_text(spec)), control::parse_shared_disk_info,
+                 render_disk);
+}
+
+Result<void> Commands::remove_disk(const std::string& name) {
+    SIDECORE_TRY_ASSIGN(const std::string path, disk_path(name));
+    SIDECORE_TRY(client_.request("DELETE", path));
+    return {};
+}
+
+Result<void> Commands::resize_disk(const std::string& name, const std::string& size) {
+    SIDECORE_TRY_ASSIGN(const std::string path, disk_path(name));
+    return print(client_.request("POST", path + "/resize", resize_body(size)), control::parse_shared_disk_info,
+                 render_disk);
 }
 
 Result<void> Commands::limit(const std::string& name, const control::Json& change) {

@@ -25,7 +25,7 @@ public:
 
     Result<void> add(const control::Json& device);
     Result<void> remove(const std::vector<std::string>& names);
-    Result<void> resize(const std::string& name, const std::string& size);
+    Result<void> resize(const std::string& name, const ResizeArguments& arguments);
     Result<void> limit(const std::string& name, const control::Json& change);
     Result<void> list();
     Result<void> show(const std::string& name, bool counters);
@@ -35,6 +35,13 @@ public:
     Result<void> remove_worker(const std::string& name);
     Result<void> pin_worker(const std::string& name, const control::PinRequest& request);
     Result<void> announce(const std::string& name);
+    Result<void> units(const std::string& device);
+    Result<void> add_unit(const std::string& device, const control::Json& spec);
+    Result<void> remove_unit(const std::string& device, control::UnitAddress address);
+    Result<void> disks();
+    Result<void> add_disk(const control::Json& spec);
+    Result<void> remove_disk(const std::string& name);
+    Result<void> resize_disk(const std::string& name, const std::string& size);
     Result<void> switches();
     Result<void> show_switch(const std::string& name);
     Result<void> stations(const std::string& switch_name);

@@ -41,13 +41,16 @@ struct Arguments {
     std::string add_from;
     AddSwitchArguments add_switch;
     LimitArguments limits;
-    std::string name;  // of a device: show, resize; of a worker: worker, move
+    AddUnitArguments add_unit;
+    ScsiDiskArguments add_disk;
+    std::string name;  // of a device: show, resize, unit; of a worker: worker, move; of a disk
     std::string word;  // worker pin: CPU; move, why: whose
     std::optional<std::uint64_t> cpu;
     bool of_workers = false;
     std::string config;
     std::vector<std::string> names;
-    std::string size;
+    std::vector<std::string> words;  // resize: of what, and how large
+    std::string size;                // of a shared disk
     bool counters = false;
     std::vector<std::string> setting_words;
     control::SettingsTarget target;     // set
@@ -98,6 +101,34 @@ Result<control::Json> read_json_file(const std::string& path) {
 /// What one subcommand does after everything has been parsed.
 using Action = std::function<Result<void>(Commands&)>;
 
+/// Name, value's place, its type in the help, help.
+void declare_text(CLI::App* command, const char* option, std::string& value, const char* type, const char* help) {
+    command->add_option(option, value, help)->type_name(type);
+}
+
+void declare_storage(CLI::App* command, StorageArguments& storage) {
+    declare_text(command, "--path,--blk-file", storage.file, "PATH", "Serve this file or block device");
+    declare_text(command, "--memory-size", storage.memory_size, "SIZE", "Serve the daemon's memory");
+    declare_text(command, "--null-size", storage.null_size, "SIZE", "Serve zeroes, forget writes");
+    command->add_flag("--direct", storage.direct, "Go past the host's page cache (O_DIRECT)");
+    declare_text(command, "--engine", storage.engine, "NAME", "auto, io_uring or threads");
+    command->add_option("--threads", storage.threads, "How many threads do a file's I/O where io_uring does not")
+        ->type_name("N");
+    command->add_flag("--read-only", storage.read_only, "Refuse writes");
+}
+
+void declare_scsi_disk(CLI::App* command, ScsiDiskArguments& disk) {
+    declare_storage(command, disk.storage);
+    declare_text(command, "--serial", disk.storage.serial, "TEXT", "Serial number, at most 32 characters");
+    declare_text(command, "--vendor", disk.vendor, "TEXT", "What the guest sees as vendor, at most 8 characters");
+    declare_text(command, "--product", disk.product, "TEXT", "As product, at most 16");
+    declare_text(command, "--revision", disk.revision, "TEXT", "As revision, at most 4");
+    command->add_flag("--rotational", disk.rotational, "Say that it is a disk that turns");
+    declare_text(command, "--reservations-file", disk.reservations_file, "PATH",
+                 "Keep persistent reservations in this file");
+    declare_text(command, "--state-file", disk.state_file, "PATH", "Keep mode pages that the guest saves in this file");
+}
+
 void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
     CLI::App* command = app.add_subcommand("add", "Add a device");
     AddArguments& add = arguments.add;
@@ -105,28 +136,16 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
     command->add_option("SETTING", add.setting_words, "Its settings, as for `set`");
     command->add_option("--from", arguments.add_from, "Read the whole device as JSON from a file, - for standard input")
         ->type_name("FILE");
-    const auto text = [command](const char* option, std::string& value, const char* type, const char* help) {
-        command->add_option(option, value, help)->type_name(type);
-    };
-    const auto number = [command](const char* option, std::optional<std::uint64_t>& value, const char* help) {
-        command->add_option(option, value, help)->type_name("N");
-    };
-    text("--socket-path", add.socket_path, "PATH", "vhost-user socket");
+    declare_text(command, "--socket-path", add.socket_path, "PATH", "vhost-user socket");
     command->add_flag("--connect", add.connect, "Connect to the socket instead of listening at it");
-    text("--retry-interval", add.retry_interval, "TIME", "With --connect: between attempts (1s)");
-    text("--socket-permissions", add.socket_permissions, "MODE", "Who may connect, in octal (0600)");
-    text("--socket-group", add.socket_group, "GROUP", "Group of the socket");
-    text("--blk-file", add.file, "PATH", "Serve this file or block device");
-    text("--memory-size", add.memory_size, "SIZE", "Serve the daemon's memory");
-    text("--null-size", add.null_size, "SIZE", "Serve zeroes, forget writes");
-    command->add_flag("--direct", add.direct, "Go past the host's page cache (O_DIRECT)");
-    text("--engine", add.engine, "NAME", "auto, io_uring or threads");
-    number("--threads", add.threads, "How many threads do a file's I/O where io_uring does not");
-    command->add_flag("--read-only", add.read_only, "Refuse writes");
-    text("--vm", add.vm, "NAME", "Virtual machine that it belongs to, for sums");
-    text("--serial", add.serial, "TEXT", "Serial number, at most 20 characters");
-    number("--num-queues", add.queues, "Queues that the driver may have, 1 to 64");
-    text("--worker", add.worker, "NAME", "Worker that serves it (the one with the fewest queues)");
+    declare_text(command, "--retry-interval", add.retry_interval, "TIME", "With --connect: between attempts (1s)");
+    declare_text(command, "--socket-permissions", add.socket_permissions, "MODE", "Who may connect, in octal (0600)");
+    declare_text(command, "--socket-group", add.socket_group, "GROUP", "Group of the socket");
+    declare_storage(command, add.storage);
+    declare_text(command, "--serial", add.storage.serial, "TEXT", "Serial number, at most 20 characters");
+    declare_text(command, "--vm", add.vm, "NAME", "Virtual machine that it belongs to, for sums");
+    command->add_option("--num-queues", add.queues, "Queues that the driver may have, 1 to 64")->type_name("N");
+    declare_text(command, "--worker", add.worker, "NAME", "Worker that serves it (the one with the fewest queues)");
     command->callback([&arguments, &action] {
         control::Json device = or_usage_error(arguments.add_from.empty() ? device_from_arguments(arguments.add)
                                                                          : read_json_file(arguments.add_from));
@@ -263,6 +282,65 @@ void declare_switches(CLI::App& app, Arguments& arguments, Action& action) {
     });
 }
 
+void declare_units(CLI::App& app, Arguments& arguments, Action& action) {
+    CLI::App* units = app.add_subcommand("units", "List the logical units of a scsi device");
+    units->add_option("DEVICE", arguments.name, "Name of the device")->required();
+    units->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.units(arguments.name); };
+    });
+
+    CLI::App* unit = app.add_subcommand("unit", "Add logical units to a scsi device, and remove them, while it runs");
+    unit->require_subcommand(1);
+    CLI::App* add = unit->add_subcommand("add", "Add a unit; the guest is told");
+    add->add_option("DEVICE", arguments.name, "Name of the device")->required();
+    add->add_option("TARGET[:LUN]", arguments.add_unit.address,
+                    "Where; without a LUN: the target's next one, without a target: target 0");
+    add->add_option("--disk", arguments.add_unit.shared_disk, "It is this shared disk")->type_name("NAME");
+    declare_scsi_disk(add, arguments.add_unit.disk);
+    add->callback([&arguments, &action] {
+        control::Json spec = or_usage_error(unit_from_arguments(arguments.add_unit));
+        action = [&arguments, spec = std::move(spec)](Commands& commands) {
+            return commands.add_unit(arguments.name, spec);
+        };
+    });
+    CLI::App* remove = unit->add_subcommand("remove", "Remove a unit, after its accepted I/O is finished");
+    remove->add_option("DEVICE", arguments.name, "Name of the device")->required();
+    remove->add_option("TARGET:LUN", arguments.word, "Which unit")->required();
+    remove->callback([&arguments, &action] {
+        action = [&arguments, address = or_usage_error(control::parse_unit_address(arguments.word))](
+                     Commands& commands) { return commands.remove_unit(arguments.name, address); };
+    });
+}
+
+void declare_disks(CLI::App& app, Arguments& arguments, Action& action) {
+    app.add_subcommand("disks", "List the disks that units of several scsi devices may share")->callback([&action] {
+        action = &Commands::disks;
+    });
+
+    CLI::App* command = app.add_subcommand("disk", "Add, resize and remove shared disks");
+    command->require_subcommand(1);
+    const auto named = [&](const char* name, const char* help) {
+        CLI::App* subcommand = command->add_subcommand(name, help);
+        subcommand->add_option("NAME", arguments.name, "Name of the disk")->required();
+        return subcommand;
+    };
+    CLI::App* add = named("add", "Add a shared disk, for `unit add --disk`");
+    declare_scsi_disk(add, arguments.add_disk);
+    add->callback([&arguments, &action] {
+        control::Json spec = or_usage_error(disk_from_arguments(arguments.name, arguments.add_disk));
+        action = [spec = std::move(spec)](Commands& commands) { return commands.add_disk(spec); };
+    });
+    CLI::App* resize = named("resize", "Resize a shared disk; its guests are told");
+    resize->add_option("SIZE", arguments.size, "New size, like 20GiB; without one: the size that its file has now");
+    resize->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.resize_disk(arguments.name, arguments.size); };
+    });
+    CLI::App* remove = named("remove", "Remove a shared disk that no unit is");
+    remove->callback([&arguments, &action] {
+        action = [&arguments](Commands& commands) { return commands.remove_disk(arguments.name); };
+    });
+}
+
 void declare_stats(CLI::App& app, Arguments& arguments, Action& action) {
     CLI::App* command = app.add_subcommand("stats", "Show what queues and workers have done, or do");
     command->add_option("DEVICE", arguments.device, "Of one device only");
@@ -334,11 +412,15 @@ void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
         action = [&arguments](Commands& commands) { return commands.announce(arguments.name); };
     });
 
-    CLI::App* resize = app.add_subcommand("resize", "Resize a device; the guest is told");
+    CLI::App* resize = app.add_subcommand("resize", "Resize a disk, or a unit of a scsi device; the guest is told");
     resize->add_option("DEVICE", arguments.name, "Name of the device")->required();
-    resize->add_option("SIZE", arguments.size, "New size, like 20GiB; without one: the size that its file has now");
+    resize->add_option(
+        "TARGET:LUN SIZE", arguments.words,
+        "Which unit of a scsi device; new size, like 20GiB, or without one the size that its file has now");
     resize->callback([&arguments, &action] {
-        action = [&arguments](Commands& commands) { return commands.resize(arguments.name, arguments.size); };
+        action = [&arguments, resized = or_usage_error(resize_from_words(arguments.words))](Commands& commands) {
+            return commands.resize(arguments.name, resized);
+        };
     });
 
     CLI::App* remove = app.add_subcommand("remove", "Remove devices, after their accepted I/O is finished");
@@ -362,6 +444,7 @@ int run(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--json", arguments.json, "Print the daemon's reply as it is");
     app.fallthrough();
+    app.require_subcommand(0, 1);  // the name of a command may be the name of a device, too
     CLI::App* calibrate =
         app.add_subcommand("calibrate", "Measure now what switching and polling cost on this host; needs no daemon");
     calibrate->add_option("--config", arguments.config, "With what this configuration says of costs")
@@ -372,6 +455,8 @@ int run(int argc, char** argv) {
     declare_set(app, arguments, action);
     declare_limit(app, arguments, action);
     declare_workers(app, arguments, action);
+    declare_units(app, arguments, action);
+    declare_disks(app, arguments, action);
     declare_switches(app, arguments, action);
     declare_stats(app, arguments, action);
     declare_capture(app, arguments, action);

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/render_scsi.hh"
 #include "cli/table.hh"
 #include "cli/usage.hh"
 #include "control/units.hh"
@@ -119,6 +120,9 @@ std::string render_daemon(const control::DaemonInfo& daemon) {
 namespace {
 
 std::string stands_on(const DeviceInfo& device) {
+    if (device.scsi) {
+        return count(device.scsi->units.size(), "unit");
+    }
     return device.disk ? device.disk->storage_description : device.net ? device.net->network_description : "";
 }
 
@@ -243,7 +247,8 @@ std::string render_device(const DeviceInfo& device) {
             bearers.emplace_back(fmt::format("QUEUE {}", queue.index), &queue.settings);
         }
     }
-    return fmt::format("{}\n{}\n{}", text, settings_table("SETTING", bearers), queues.text());
+    const std::string units = device.scsi ? "\n" + render_units(device.scsi->units) : "";
+    return fmt::format("{}{}\n{}\n{}", text, units, settings_table("SETTING", bearers), queues.text());
 }
 
 std::string render_explanation(const control::Explanation& explanation) {

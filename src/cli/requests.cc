@@ -61,7 +61,14 @@ std::string absolute(const std::string& path) {
     return std::filesystem::absolute(path).lexically_normal().string();
 }
 
-Result<control::Json> storage_from(const AddArguments& arguments) {
+/// An empty word says nothing.
+void add_text(control::Json& json, const char* key, const std::string& value) {
+    if (!value.empty()) {
+        json[key] = value;
+    }
+}
+
+Result<control::Json> storage_from(const StorageArguments& arguments) {
     const auto given = static_cast<int>(!arguments.file.empty()) + static_cast<int>(!arguments.memory_size.empty()) +
                        static_cast<int>(!arguments.null_size.empty());
     if (given != 1) {
@@ -85,6 +92,37 @@ Result<control::Json> storage_from(const AddArguments& arguments) {
         storage["threads"] = *arguments.threads;
     }
     return storage;
+}
+
+/// The members of a SCSI disk, after those that `json` has.
+Result<control::Json> with_disk(control::Json json, const ScsiDiskArguments& arguments) {
+    if (arguments.storage.read_only) {
+        json["read_only"] = true;
+    }
+    add_text(json, "serial", arguments.storage.serial);
+    add_text(json, "vendor", arguments.vendor);
+    add_text(json, "product", arguments.product);
+    add_text(json, "revision", arguments.revision);
+    if (arguments.rotational) {
+        json["rotational"] = true;
+    }
+    for (const auto& [key, path] : {std::pair("reservations_file", &arguments.reservations_file),
+                                    std::pair("state_file", &arguments.state_file)}) {
+        if (!path->empty()) {
+            json[key] = absolute(*path);
+        }
+    }
+    SIDECORE_TRY_ASSIGN(json["storage"], storage_from(arguments.storage));
+    return json;
+}
+
+/// Whether any option of a disk was given.
+bool says_anything(const ScsiDiskArguments& disk) {
+    const StorageArguments& storage = disk.storage;
+    return disk.rotational || storage.direct || storage.read_only || storage.threads ||
+           !(disk.vendor + disk.product + disk.revision + disk.reservations_file + disk.state_file + storage.file +
+             storage.memory_size + storage.null_size + storage.engine + storage.serial)
+                .empty();
 }
 
 }  // namespace
@@ -190,33 +228,72 @@ Result<control::Json> device_from_arguments(const AddArguments& arguments) {
         return failure(ErrorKind::invalid_argument, "a name and --socket-path are needed");
     }
     control::Json device = {{"name", arguments.name}, {"socket", absolute(arguments.socket_path)}};
-    const auto add_text = [&device](std::string_view key, const std::string& value) {
-        if (!value.empty()) {
-            device[std::string(key)] = value;
-        }
-    };
-    const auto add_number = [&device](std::string_view key, const std::optional<std::uint64_t>& value) {
-        if (value) {
-            device[std::string(key)] = *value;
-        }
-    };
     if (arguments.connect) {
         device["mode"] = "connect";
     }
-    add_text("retry_interval", arguments.retry_interval);
-    add_text("socket_permissions", arguments.socket_permissions);
-    add_text("socket_group", arguments.socket_group);
-    add_number("queues", arguments.queues);
-    if (arguments.read_only) {
+    add_text(device, "retry_interval", arguments.retry_interval);
+    add_text(device, "socket_permissions", arguments.socket_permissions);
+    add_text(device, "socket_group", arguments.socket_group);
+    if (arguments.queues) {
+        device["queues"] = *arguments.queues;
+    }
+    if (arguments.storage.read_only) {
         device["read_only"] = true;
     }
-    add_text("serial", arguments.serial);
-    add_text("vm", arguments.vm);
-    add_text("worker", arguments.worker);
-    SIDECORE_TRY_ASSIGN(device["storage"], storage_from(arguments));
+    add_text(device, "serial", arguments.storage.serial);
+    add_text(device, "vm", arguments.vm);
+    add_text(device, "worker", arguments.worker);
+    SIDECORE_TRY_ASSIGN(device["storage"], storage_from(arguments.storage));
     SIDECORE_TRY_ASSIGN(const control::Json settings, settings_from_words(arguments.setting_words, WordsFor::queues));
     device.update(settings);
     return device;
+}
+
+Result<control::Json> disk_from_arguments(const std::string& name, const ScsiDiskArguments& arguments) {
+    return with_disk({{"name", name}}, arguments);
+}
+
+Result<control::Json> unit_from_arguments(const AddUnitArguments& arguments) {
+    control::Json unit = control::Json::object();
+    if (arguments.address.find(':') != std::string::npos) {
+        SIDECORE_TRY_ASSIGN(const control::UnitAddress address, control::parse_unit_address(arguments.address));
+        unit["target"] = address.target;
+        unit["lun"] = address.lun;
+    } else if (!arguments.address.empty()) {
+        const auto target = number_from<std::uint8_t>(arguments.address);
+        if (!target) {
+            return failure(ErrorKind::invalid_argument,
+                           fmt::format("\"{}\" is no place for a unit; write TARGET:LUN or TARGET, for the target's "
+                                       "next LUN",
+                                       arguments.address));
+        }
+        unit["target"] = *target;
+    }
+    if (arguments.shared_disk.empty()) {
+        return with_disk(std::move(unit), arguments.disk);
+    }
+    if (says_anything(arguments.disk)) {
+        return failure(ErrorKind::invalid_argument,
+                       "--disk excludes the options of a disk: the shared disk has its own");
+    }
+    unit["disk"] = arguments.shared_disk;
+    return unit;
+}
+
+Result<ResizeArguments> resize_from_words(const std::vector<std::string>& words) {
+    ResizeArguments arguments;
+    for (const std::string& word : words) {
+        // No size has a colon, and no unit lacks one.
+        if (!arguments.unit && arguments.size.empty() && word.find(':') != std::string::npos) {
+            SIDECORE_TRY_ASSIGN(arguments.unit, control::parse_unit_address(word));
+        } else if (arguments.size.empty()) {
+            arguments.size = word;
+        } else {
+            return failure(ErrorKind::invalid_argument,
+                           fmt::format("\"{}\" is one word too many; write DEVICE [TARGET:LUN] [SIZE]", word));
+        }
+    }
+    return arguments;
 }
 
 control::Json switch_from_arguments(const std::string& name, const AddSwitchArguments& arguments) {

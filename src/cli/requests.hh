@@ -52,13 +52,8 @@ Result<control::Json> limits_from_arguments(const LimitArguments& arguments);
 /// What may be captured: a size like "96" or "1KiB", and "in", "out" or "both"; empty: all.
 Result<control::CaptureRequest> capture_request_from(const std::string& snaplen, const std::string& direction);
 
-struct AddArguments {
-    std::string name;
-    std::string socket_path;
-    bool connect = false;
-    std::string retry_interval;
-    std::string socket_permissions;
-    std::string socket_group;
+/// A disk's storage, and what else all disks have.
+struct StorageArguments {
     std::string file;
     std::string memory_size;
     std::string null_size;
@@ -67,6 +62,16 @@ struct AddArguments {
     std::optional<std::uint64_t> threads;
     bool read_only = false;
     std::string serial;
+};
+
+struct AddArguments {
+    std::string name;
+    std::string socket_path;
+    bool connect = false;
+    std::string retry_interval;
+    std::string socket_permissions;
+    std::string socket_group;
+    StorageArguments storage;
     std::string vm;
     std::optional<std::uint64_t> queues;
     std::string worker;
@@ -75,6 +80,38 @@ struct AddArguments {
 
 /// The body of POST /v1/devices. Relative paths start in the current directory.
 Result<control::Json> device_from_arguments(const AddArguments& arguments);
+
+/// What only SCSI disks have.
+struct ScsiDiskArguments {
+    StorageArguments storage{};
+    std::string vendor{};
+    std::string product{};
+    std::string revision{};
+    bool rotational = false;
+    std::string reservations_file{};
+    std::string state_file{};
+};
+
+/// The body of POST /v1/disks.
+Result<control::Json> disk_from_arguments(const std::string& name, const ScsiDiskArguments& arguments);
+
+struct AddUnitArguments {
+    std::string address;  ///< "0:1", "0" or ""
+    std::string shared_disk{};
+    ScsiDiskArguments disk{};
+};
+
+/// The body of POST /v1/devices/NAME/units. Refused: an address that is none, a shared disk and storage of its own.
+Result<control::Json> unit_from_arguments(const AddUnitArguments& arguments);
+
+/// What the words after a device's name say: "0:1", "20GiB", both or nothing.
+struct ResizeArguments {
+    std::optional<control::UnitAddress> unit{};
+    std::string size{};  ///< empty: what the file has
+
+    friend bool operator==(const ResizeArguments&, const ResizeArguments&) = default;
+};
+Result<ResizeArguments> resize_from_words(const std::vector<std::string>& words);
 
 struct AddSwitchArguments {
     std::string tap;

@@ -14,70 +14,36 @@ namespace sidecore::control {
 
 namespace {
 
-constexpr std::uint64_t sector_bytes = 512;
-constexpr std::uint64_t max_storage_bytes = 1ULL << 62U;
-constexpr std::uint64_t max_path_bytes = 4095;
 constexpr std::uint64_t max_socket_path_bytes = sizeof(sockaddr_un::sun_path) - 1;
 constexpr std::uint64_t min_retry_interval_ns = 1'000'000;
 constexpr std::uint64_t max_retry_interval_ns = 3'600'000'000'000;
-constexpr std::uint64_t max_storage_threads = 256;
 
-constexpr std::array<std::string_view, 2> device_types{"blk", "net"};
+constexpr std::array<std::string_view, 3> device_types{"blk", "net", "scsi"};
 
-// Keys of a device that mean something for one type only.
-constexpr std::array<std::string_view, 4> disk_keys{"queues", "read_only", "serial", "storage"};
-constexpr std::array<std::string_view, 7> net_keys{"pairs", "mac", "mtu", "speed", "offloads", "network", "limits"};
-constexpr std::array<std::string_view, 3> storage_kinds{"null", "memory", "file"};
-constexpr std::array<std::string_view, 3> file_engines{"auto", "io_uring", "threads"};
+/// Keys of a device that mean something for some types only.
+struct KeyOfTypes {
+    std::string_view key;
+    std::string_view type;
+    std::string_view other_type{};
+};
+constexpr std::array<KeyOfTypes, 13> keys_of_types{{{"queues", "blk", "scsi"},
+                                                    {"read_only", "blk"},
+                                                    {"serial", "blk"},
+                                                    {"storage", "blk"},
+                                                    {"pairs", "net"},
+                                                    {"mac", "net"},
+                                                    {"mtu", "net"},
+                                                    {"speed", "net"},
+                                                    {"offloads", "net"},
+                                                    {"network", "net"},
+                                                    {"limits", "net"},
+                                                    {"seg_max", "scsi"},
+                                                    {"unit", "scsi"}}};
 constexpr std::array<std::string_view, 2> socket_modes{"listen", "connect"};
 
 constexpr bool is_name_character(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
            c == '-';
-}
-
-std::string read_path(TableReader& reader, std::string_view key, std::uint64_t max_bytes) {
-    std::optional<std::string> path = reader.text(key);
-    if (path && !path->starts_with('/')) {
-        reader.report(key, fmt::format("{} has to be an absolute path", key));
-    } else if (path && path->size() > max_bytes) {
-        reader.report(key, fmt::format("{} is longer than {} bytes", key, max_bytes));
-    }
-    return path.value_or("");
-}
-
-StorageSpec read_storage(const Value& table, Problems& problems) {
-    TableReader reader(table, "storage", problems);
-    StorageSpec storage;
-    reader.require("kind");
-    const auto kind = reader.choice("kind", storage_kinds);
-    storage.kind = static_cast<StorageKind>(kind.value_or(0));
-    storage.path = read_path(reader, "path", max_path_bytes);
-    storage.size_bytes = reader.size("size", sector_bytes, max_storage_bytes).value_or(0);
-    if (storage.size_bytes % sector_bytes != 0) {
-        reader.report("size", fmt::format("size has to be a multiple of {} bytes", sector_bytes));
-    }
-    storage.direct = reader.boolean("direct").value_or(false);
-    storage.engine = static_cast<FileEngine>(reader.choice("engine", file_engines).value_or(0));
-    if (const auto threads = reader.integer("threads", 1, max_storage_threads)) {
-        storage.threads = static_cast<std::uint32_t>(*threads);
-    }
-    if (kind && storage.kind == StorageKind::file) {
-        reader.require("path");
-        reader.refuse("size", "for kind = \"file\", where the file gives it");
-        if (storage.engine == FileEngine::io_uring) {
-            reader.refuse("threads", "for engine = \"io_uring\"");
-        }
-    } else if (kind) {
-        const std::string choice = fmt::format("for kind = \"{}\"", to_string(storage.kind));
-        reader.require("size");
-        reader.refuse("path", choice);
-        reader.refuse("direct", choice);
-        reader.refuse("engine", choice);
-        reader.refuse("threads", choice);
-    }
-    reader.finish();
-    return storage;
 }
 
 std::vector<QueueSpec> read_queues(TableReader& device, std::uint16_t queues, Problems& problems) {
@@ -98,16 +64,6 @@ std::vector<QueueSpec> read_queues(TableReader& device, std::uint16_t queues, Pr
         result.push_back(std::move(queue));
     }
     return result;
-}
-
-std::string read_serial(TableReader& reader) {
-    std::string serial = reader.text("serial").value_or("");
-    const bool printable = std::ranges::all_of(serial, [](char c) { return c >= ' ' && c <= '~'; });
-    if (!printable || serial.size() > DeviceSpec::max_serial_bytes) {
-        reader.report("serial", fmt::format("serial has to be at most {} printable ASCII characters",
-                                            DeviceSpec::max_serial_bytes));
-    }
-    return serial;
 }
 
 }  // namespace
@@ -137,16 +93,14 @@ std::string read_socket_path(TableReader& reader, std::string_view key) {
     return read_path(reader, key, max_socket_path_bytes);
 }
 
-std::string_view to_string(StorageKind kind) noexcept {
-    return storage_kinds[static_cast<std::size_t>(kind)];
-}
-
-std::string_view to_string(FileEngine engine) noexcept {
-    return file_engines[static_cast<std::size_t>(engine)];
-}
-
 std::string_view to_string(SocketMode mode) noexcept {
     return socket_modes[static_cast<std::size_t>(mode)];
+}
+
+std::uint16_t read_queue_count(TableReader& device, std::uint16_t most) {
+    const auto queues = device.integer("queues", 1, most);
+    const bool wrong = device.find("queues") != nullptr && !queues;
+    return static_cast<std::uint16_t>(queues.value_or(wrong ? most : 1));
 }
 
 DeviceSpec read_device_spec(const Value& table, Problems& problems) {
@@ -172,28 +126,26 @@ DeviceSpec read_device_spec(const Value& table, Problems& problems) {
         reader.refuse("socket_permissions", "for mode = \"connect\"");
         reader.refuse("socket_group", "for mode = \"connect\"");
     }
-    bool queues_wrong = false;
     if (spec.is_disk()) {
-        const auto queues = reader.integer("queues", 1, DeviceSpec::max_queues);
-        spec.queues = static_cast<std::uint16_t>(queues.value_or(1));
-        queues_wrong = reader.find("queues") != nullptr && !queues;
+        spec.queues = read_queue_count(reader, DeviceSpec::max_queues);
         spec.read_only = reader.boolean("read_only").value_or(false);
-        spec.serial = read_serial(reader);
-        reader.require("storage");
-        if (const Value* storage = reader.table("storage")) {
-            spec.storage = read_storage(*storage, problems);
-        }
+        spec.serial = read_printable(reader, "serial", DeviceSpec::max_serial_bytes);
+        spec.storage = read_storage(reader, problems);
+    } else if (spec.is_scsi()) {
+        spec.scsi = read_scsi_spec(reader, problems);
+        spec.queues = static_cast<std::uint16_t>(ScsiSpec::other_queues + spec.scsi.request_queues);
     } else {
         spec.net = read_net_spec(reader, problems);
         spec.queues = static_cast<std::uint16_t>(2 * spec.net.pairs + 1);
     }
-    for (const std::string_view key : spec.is_disk() ? std::span<const std::string_view>(net_keys) : disk_keys) {
-        reader.refuse(key, fmt::format("for type = \"{}\"", spec.type));
+    for (const KeyOfTypes& key : keys_of_types) {
+        if (key.type != spec.type && key.other_type != spec.type) {
+            reader.refuse(key.key, fmt::format("for type = \"{}\"", spec.type));
+        }
     }
     spec.worker = read_optional_name(reader, "worker");
     spec.settings = read_setting_values(reader, Level::device, problems);
-    // With a wrong number of queues any index is possible: one mistake, one message.
-    spec.queue_specs = read_queues(reader, queues_wrong ? DeviceSpec::max_queues : spec.queues, problems);
+    spec.queue_specs = read_queues(reader, spec.queues, problems);
     reader.finish();
     return spec;
 }
@@ -203,25 +155,6 @@ Result<DeviceSpec> parse_device_spec(std::string_view body) {
 }
 
 namespace {
-
-Json storage_to_json(const StorageSpec& storage) {
-    Json json = {{"kind", to_string(storage.kind)}};
-    if (storage.kind != StorageKind::file) {
-        json["size"] = storage.size_bytes;
-        return json;
-    }
-    json["path"] = storage.path;
-    if (storage.direct) {
-        json["direct"] = true;
-    }
-    if (storage.engine != FileEngine::automatic) {
-        json["engine"] = to_string(storage.engine);
-    }
-    if (storage.threads) {
-        json["threads"] = *storage.threads;
-    }
-    return json;
-}
 
 void add_disk_to_json(Json& json, const DeviceSpec& spec) {
     if (spec.queues != 1) {
@@ -233,7 +166,7 @@ void add_disk_to_json(Json& json, const DeviceSpec& spec) {
     if (!spec.serial.empty()) {
         json["serial"] = spec.serial;
     }
-    json["storage"] = storage_to_json(spec.storage);
+    json["storage"] = to_json(spec.storage);
 }
 
 }  // namespace
@@ -260,6 +193,8 @@ Json to_json(const DeviceSpec& spec) {
     }
     if (spec.is_disk()) {
         add_disk_to_json(json, spec);
+    } else if (spec.is_scsi()) {
+        add_to_json(json, spec.scsi);
     } else {
         add_to_json(json, spec.net);
     }

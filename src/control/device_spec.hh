@@ -9,7 +9,9 @@
 
 #include "control/json.hh"
 #include "control/net_spec.hh"
+#include "control/scsi_spec.hh"
 #include "control/settings.hh"
+#include "control/storage_spec.hh"
 #include "control/value.hh"
 
 namespace sidecore::control {
@@ -27,27 +29,8 @@ std::optional<std::string> read_optional_name(TableReader& reader, std::string_v
 /// Reads the path of a UNIX socket, which is reported if it is not absolute or too long; "" if the key is absent.
 std::string read_socket_path(TableReader& reader, std::string_view key);
 
-enum class StorageKind : std::uint8_t {
-    null,    ///< reads zeroes, forgets writes
-    memory,  ///< the daemon's own memory, gone with the device
-    file,    ///< a regular file or a block device
-};
-enum class FileEngine : std::uint8_t {
-    automatic,  ///< io_uring where the host allows it, else threads
-    io_uring,
-    threads,
-};
-
-struct StorageSpec {
-    StorageKind kind = StorageKind::null;
-    std::string path;              ///< file: absolute
-    std::uint64_t size_bytes = 0;  ///< null, memory: a multiple of 512; file: always 0, the file has a size
-    bool direct = false;           ///< file: past the page cache
-    FileEngine engine = FileEngine::automatic;  ///< file
-    std::optional<std::uint32_t> threads;       ///< file, engine not io_uring: how many at most
-
-    friend bool operator==(const StorageSpec&, const StorageSpec&) = default;
-};
+/// Reads the key `queues`, 1 to `most`. A wrong number gives `most`: then any index of a queue is possible, and there is one message for one mistake.
+std::uint16_t read_queue_count(TableReader& device, std::uint16_t most);
 
 enum class SocketMode : std::uint8_t {
     listen,   ///< the front-end connects to us
@@ -70,29 +53,29 @@ struct DeviceSpec {
     static constexpr std::uint64_t default_retry_interval_ns = 1'000'000'000;
 
     std::string name;
-    std::string type = "blk";  ///< or "net"
+    std::string type = "blk";  ///< or "net", "scsi"
     std::string vm;            ///< whose device it is, for sums; empty: nobody said
     std::string socket;        ///< absolute path
     std::uint32_t socket_permissions = default_socket_permissions;  ///< listen: who may connect
     std::string socket_group;                                       ///< listen: the socket's group; empty: the daemon's
     SocketMode mode = SocketMode::listen;
     std::uint64_t retry_interval_ns = default_retry_interval_ns;  ///< connect: between attempts
-    std::uint16_t queues = 1;           ///< blk: 1 to max_queues; net: what its pairs and control queue make
+    std::uint16_t queues = 1;           ///< blk: 1 to max_queues; net, scsi: what they make with the others
     bool read_only = false;             ///< blk
     std::string serial;                 ///< blk: printable ASCII; empty: the name, cut to max_serial_bytes
     std::optional<std::string> worker;  ///< none: the one with the fewest queues
     StorageSpec storage;                ///< blk
     NetSpec net;                        ///< net
+    ScsiSpec scsi;                      ///< scsi
     SettingValues settings;
     std::vector<QueueSpec> queue_specs;  ///< key "queue"; each index once, below `queues`
 
     bool is_disk() const noexcept { return type == "blk"; }
+    bool is_scsi() const noexcept { return type == "scsi"; }
 
     friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
 };
 
-std::string_view to_string(StorageKind kind) noexcept;
-std::string_view to_string(FileEngine engine) noexcept;
 std::string_view to_string(SocketMode mode) noexcept;
 
 /// Reads one device; what is wrong goes to `problems`, and the result is to be used only if nothing was.

@@ -83,6 +83,8 @@ DeviceInfo read_device(const Value& table, Problems& problems) {
         device.disk = read_disk(reader);
     } else if (device.type == "net") {
         device.net = read_net(reader);
+    } else if (device.type == "scsi") {
+        device.scsi = ScsiInfo{reader.list("units", read_unit_info)};
     }
     device.features = reader.hexadecimal("features");
     device.settings = reader.settings(Level::device);
@@ -258,6 +260,9 @@ Json to_json(const DeviceInfo& device) {
         json["limits"] = to_json(device.net->limits);
         json["transmitted"] = counters_to_json(device.net->transmitted);
         json["received"] = counters_to_json(device.net->received);
+    }
+    if (device.scsi) {
+        json["units"] = list_to_json(device.scsi->units);
     }
     add_to_json(json, device.settings);
     json["cpu"] = to_json(device.cpu);

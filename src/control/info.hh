@@ -13,6 +13,7 @@
 #include "control/json.hh"
 #include "control/latency.hh"
 #include "control/net_limits.hh"
+#include "control/scsi_info.hh"
 #include "control/settings.hh"
 
 namespace sidecore::control {
@@ -59,7 +60,7 @@ struct QueueInfo {
     friend bool operator==(const QueueInfo&, const QueueInfo&) = default;
 };
 
-/// What only disks have.
+/// What only blk devices have.
 struct DiskInfo {
     bool read_only = false;
     std::string serial;
@@ -87,7 +88,7 @@ struct NetInfo {
 
 struct DeviceInfo {
     std::string name;
-    std::string type;   ///< "blk" or "net"
+    std::string type;   ///< "blk", "net" or "scsi"
     std::string vm;     ///< as configured; may be empty
     std::string state;  ///< "waiting": no front-end; "connected": one, no queue started yet; "running"
     std::string socket;
@@ -96,6 +97,7 @@ struct DeviceInfo {
     std::string last_error;      ///< why the last session that went wrong did, or empty
     std::optional<DiskInfo> disk;
     std::optional<NetInfo> net;
+    std::optional<ScsiInfo> scsi;
     std::uint64_t features = 0;  ///< virtio features that the driver has accepted; JSON: hexadecimal string
     Settings settings;
     CpuInfo cpu;  ///< of its queues

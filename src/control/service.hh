@@ -15,6 +15,8 @@
 #include "control/info.hh"
 #include "control/net_limits.hh"
 #include "control/requests.hh"
+#include "control/scsi_info.hh"
+#include "control/scsi_spec.hh"
 #include "control/settings.hh"
 #include "control/switch_info.hh"
 #include "control/switch_spec.hh"
@@ -76,6 +78,30 @@ public:
     /// Makes a network device's guest known to its network again: the driver is asked to announce itself, where that is possible, and the network
     /// is told of its MAC address, if that is known.
     virtual Result<void> announce_device(std::string_view name) = 0;
+
+    /// The logical units of a scsi device. unsupported: it is none.
+    virtual Result<std::vector<UnitInfo>> units(std::string_view device) = 0;
+    virtual Result<UnitInfo> unit(std::string_view device, UnitAddress address) = 0;
+
+    /// The driver is told, also by the two that follow.
+    virtual Result<UnitInfo> add_unit(std::string_view device, const UnitSpec& spec) = 0;
+
+    /// Finishes accepted I/O, and lets go of the unit's storage if it is its own. timed_out: that takes long; then the guest has lost the unit, and
+    /// asking again goes on waiting.
+    virtual Result<void> remove_unit(std::string_view device, UnitAddress address) = 0;
+
+    /// A shared disk is resized for all that have it.
+    virtual Result<UnitInfo> resize_unit(std::string_view device, UnitAddress address,
+                                         const ResizeRequest& request) = 0;
+
+    /// Disks that units of several devices may be.
+    virtual std::vector<SharedDiskInfo> disks() = 0;
+    virtual Result<SharedDiskInfo> disk(std::string_view name) = 0;
+    virtual Result<SharedDiskInfo> add_disk(const SharedDiskSpec& spec) = 0;
+
+    /// Not while it is a unit of any device. timed_out: as remove_unit().
+    virtual Result<void> remove_disk(std::string_view name) = 0;
+    virtual Result<SharedDiskInfo> resize_disk(std::string_view name, const ResizeRequest& request) = 0;
 
     virtual std::vector<SwitchInfo> switches() = 0;
     virtual Result<SwitchInfo> switch_info(std::string_view name) = 0;

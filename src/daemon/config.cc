@@ -106,6 +106,30 @@ void check_switch(const Value& device, const std::vector<control::SwitchSpec>& s
     }
 }
 
+/// The files that a disk keeps something in are its own.
+void check_files(const Value& table, const control::ScsiDiskSpec& disk, Unique& files) {
+    files.add(disk.reservations_file, place_of(table, "reservations_file"));
+    files.add(disk.state_file, place_of(table, "state_file"));
+}
+
+/// The shared disks that the units of a device name have to exist.
+void check_units(const Value& device, const DeviceSpec& spec, const std::vector<control::SharedDiskSpec>& disks,
+                 Unique& files, Problems& problems) {
+    if (!std::holds_alternative<Value::Table>(device.data)) {
+        return;
+    }
+    Problems reported_before;
+    std::size_t index = 0;
+    for (const Value& unit : TableReader(device, "device", reported_before).array("unit")) {
+        if (std::holds_alternative<Value::Table>(unit.data)) {
+            check_reference(unit, "disk", disks, problems);
+        }
+        if (index < spec.scsi.units.size()) {
+            check_files(unit, spec.scsi.units[index++].disk, files);
+        }
+    }
+}
+
 /// The workers that a device and its queues name have to exist.
 void check_workers(const Value& device, const std::vector<WorkerSpec>& workers, Problems& problems) {
     if (!std::holds_alternative<Value::Table>(device.data)) {
@@ -176,6 +200,14 @@ Config read_config(const Value& root, Problems& problems) {
         }
     }
 
+    Unique disk_names("the disk name", problems);
+    Unique files("the file", problems);
+    for (const Value& table : reader.array("disk")) {
+        config.disks.push_back(control::read_shared_disk_spec(table, problems));
+        disk_names.add(config.disks.back().name, place_of(table, "name"));
+        check_files(table, config.disks.back().disk, files);
+    }
+
     Unique device_names("the device name", problems);
     Unique sockets("the socket", problems);
     sockets.add(config.control_socket, "the control socket");
@@ -185,6 +217,7 @@ Config read_config(const Value& root, Problems& problems) {
         sockets.add(device.socket, place_of(table, "socket"));
         check_workers(table, config.workers, problems);
         check_switch(table, config.switches, problems);
+        check_units(table, device, config.disks, files, problems);
         config.devices.push_back(std::move(device));
     }
     reader.finish();

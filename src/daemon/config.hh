@@ -11,6 +11,7 @@
 #include <tl/expected.hpp>
 
 #include "control/device_spec.hh"
+#include "control/scsi_spec.hh"
 #include "control/settings.hh"
 #include "control/switch_spec.hh"
 #include "control/value.hh"
@@ -34,6 +35,7 @@ struct Config {
     std::optional<engine::PlacementSettings> placement;  ///< automatic, if given
     std::vector<control::WorkerSpec> workers;            ///< never empty: without [[worker]] one, not pinned
     std::vector<control::SwitchSpec> switches;
+    std::vector<control::SharedDiskSpec> disks;
     std::vector<control::DeviceSpec> devices;
 };
 

@@ -127,6 +127,64 @@ ControlReply move_queue(Service& service, const Names& names, std::string_view b
     return queue ? move(service, {std::string(names[0]), *queue}, body) : error_reply(queue.error());
 }
 
+ControlReply list_units(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.units(names[0]));
+}
+
+/// The unit of a path's second name. One that cannot be is not there.
+Result<control::UnitAddress> unit_of(const Names& names) {
+    auto address = control::parse_unit_address(names[1]);
+    if (!address) {
+        return failure(ErrorKind::not_found, std::move(address).error().message);
+    }
+    return *address;
+}
+
+ControlReply show_unit(Service& service, const Names& names, std::string_view /*body*/) {
+    const auto address = unit_of(names);
+    return address ? reply(service.unit(names[0], *address)) : error_reply(address.error());
+}
+
+ControlReply add_unit(Service& service, const Names& names, std::string_view body) {
+    const auto spec = control::parse_unit_spec(body);
+    return spec ? reply(service.add_unit(names[0], *spec), 201) : error_reply(spec.error());
+}
+
+ControlReply remove_unit(Service& service, const Names& names, std::string_view /*body*/) {
+    const auto address = unit_of(names);
+    return address ? done(service.remove_unit(names[0], *address)) : error_reply(address.error());
+}
+
+ControlReply resize_unit(Service& service, const Names& names, std::string_view body) {
+    const auto address = unit_of(names);
+    const auto request = control::parse_resize_request(body);
+    return !address  ? error_reply(address.error())
+           : request ? reply(service.resize_unit(names[0], *address, *request))
+                     : error_reply(request.error());
+}
+
+ControlReply list_disks(Service& service, const Names& /*names*/, std::string_view /*body*/) {
+    return ok(control::to_json(service.disks()));
+}
+
+ControlReply show_disk(Service& service, const Names& names, std::string_view /*body*/) {
+    return reply(service.disk(names[0]));
+}
+
+ControlReply add_disk(Service& service, const Names& /*names*/, std::string_view body) {
+    const auto spec = control::parse_shared_disk_spec(body);
+    return spec ? reply(service.add_disk(*spec), 201) : error_reply(spec.error());
+}
+
+ControlReply remove_disk(Service& service, const Names& names, std::string_view /*body*/) {
+    return done(service.remove_disk(names[0]));
+}
+
+ControlReply resize_disk(Service& service, const Names& names, std::string_view body) {
+    const auto request = control::parse_resize_request(body);
+    return request ? reply(service.resize_disk(names[0], *request)) : error_reply(request.error());
+}
+
 ControlReply announce_device(Service& service, const Names& names, std::string_view /*body*/) {
     return done(service.announce_device(names[0]));
 }
@@ -221,6 +279,16 @@ constexpr std::array routes{
     Route{"PATCH", "/v1/devices/*/queues/*/settings", change_queue_settings},
     Route{"GET", "/v1/devices/*/stats", show_device_statistics},
     Route{"GET", "/v1/devices/*/capture", capture_packets},
+    Route{"GET", "/v1/devices/*/units", list_units},
+    Route{"POST", "/v1/devices/*/units", add_unit},
+    Route{"GET", "/v1/devices/*/units/*", show_unit},
+    Route{"DELETE", "/v1/devices/*/units/*", remove_unit},
+    Route{"POST", "/v1/devices/*/units/*/resize", resize_unit},
+    Route{"GET", "/v1/disks", list_disks},
+    Route{"POST", "/v1/disks", add_disk},
+    Route{"GET", "/v1/disks/*", show_disk},
+    Route{"DELETE", "/v1/disks/*", remove_disk},
+    Route{"POST", "/v1/disks/*/resize", resize_disk},
     Route{"GET", "/v1/switches", list_switches},
     Route{"POST", "/v1/switches", add_switch},
     Route{"GET", "/v1/switches/*", show_switch},

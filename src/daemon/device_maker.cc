@@ -10,12 +10,9 @@
 
 namespace sidecore::daemon {
 
-namespace {
-
-storage::StorageSpec to_storage(const control::DeviceSpec& spec) {
-    const control::StorageSpec& from = spec.storage;
+storage::StorageSpec to_storage(const control::StorageSpec& from, bool read_only) {
     storage::StorageSpec storage;
-    storage.read_only = spec.read_only;
+    storage.read_only = read_only;
     switch (from.kind) {
         case control::StorageKind::null:
             storage.kind = storage::StorageKind::null;
@@ -46,8 +43,10 @@ storage::StorageSpec to_storage(const control::DeviceSpec& spec) {
     return storage;
 }
 
+namespace {
+
 Result<MadeDevice> make_disk(const control::DeviceSpec& spec) {
-    SIDECORE_TRY_ASSIGN(auto storage, storage::open_storage(to_storage(spec)));
+    SIDECORE_TRY_ASSIGN(auto storage, storage::open_storage(to_storage(spec.storage, spec.read_only)));
     device::BlkDevice::Options options;
     options.name = spec.name;
     options.queues = spec.queues;
@@ -107,6 +106,18 @@ Result<MadeDevice> make_net(const control::DeviceSpec& spec, const SwitchFinder&
     return made;
 }
 
+Result<MadeDevice> make_scsi(const control::DeviceSpec& spec) {
+    device::ScsiDevice::Options options;
+    options.name = spec.name;
+    options.queues = spec.scsi.request_queues;
+    options.seg_max = spec.scsi.seg_max;
+    SIDECORE_TRY_ASSIGN(auto scsi, device::ScsiDevice::create(std::move(options)));
+    MadeDevice made;
+    made.scsi = scsi.get();
+    made.device = std::move(scsi);
+    return made;
+}
+
 }  // namespace
 
 device::NetLimits to_limits(const control::NetLimits& limits) {
@@ -123,7 +134,7 @@ std::string serial_of(const control::DeviceSpec& spec) {
 }
 
 Result<MadeDevice> make_device(const control::DeviceSpec& spec, const SwitchFinder& find_switch) {
-    return spec.is_disk() ? make_disk(spec) : make_net(spec, find_switch);
+    return spec.is_disk() ? make_disk(spec) : spec.is_scsi() ? make_scsi(spec) : make_net(spec, find_switch);
 }
 
 Result<std::unique_ptr<network::NetworkBackend>> open_network(const control::NetworkSpec& spec, std::uint16_t pairs,

@@ -11,8 +11,10 @@
 #include "control/device_spec.hh"
 #include "device/blk_device.hh"
 #include "device/net_device.hh"
+#include "device/scsi_device.hh"
 #include "network/network_backend.hh"
 #include "network/switch.hh"
+#include "storage/factory.hh"
 
 namespace sidecore::daemon {
 
@@ -21,6 +23,7 @@ struct MadeDevice {
     std::unique_ptr<device::Device> device;
     device::BlkDevice* disk = nullptr;
     device::NetDevice* net = nullptr;
+    device::ScsiDevice* scsi = nullptr;  ///< without units
 };
 
 /// The switch of that name. Errors: not_found.
@@ -34,10 +37,13 @@ Result<MadeDevice> make_device(const control::DeviceSpec& spec, const SwitchFind
 Result<std::unique_ptr<network::NetworkBackend>> open_network(const control::NetworkSpec& spec, std::uint16_t pairs,
                                                               std::uint16_t mtu);
 
+/// What storage::open_storage() takes.
+storage::StorageSpec to_storage(const control::StorageSpec& from, bool read_only);
+
 /// The limits of both ways.
 device::NetLimits to_limits(const control::NetLimits& limits);
 
-/// A disk's serial as the driver sees it.
+/// A blk device's serial as the driver sees it.
 std::string serial_of(const control::DeviceSpec& spec);
 
 }  // namespace sidecore::daemon

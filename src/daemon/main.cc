@@ -54,11 +54,17 @@ std::optional<Config> read_config(const Arguments& arguments) {
     return std::nullopt;
 }
 
-/// Adds every switch and device, so that all that cannot be added are in the log; false if there were such.
+/// Adds every switch, shared disk and device, so that all that cannot be added are in the log; false if there were such.
 bool add_all(Manager& manager, const Config& config) {
     bool complete = true;
     for (const control::SwitchSpec& spec : config.switches) {
         if (auto added = manager.add_switch(spec); !added) {
+            spdlog::critical("{}", added.error().message);
+            complete = false;
+        }
+    }
+    for (const control::SharedDiskSpec& spec : config.disks) {
+        if (auto added = manager.add_disk(spec); !added) {
             spdlog::critical("{}", added.error().message);
             complete = false;
         }

@@ -321,7 +321,12 @@ Result<control::DeviceInfo> Manager::add_device(const control::DeviceSpec& spec)
         SIDECORE_TRY_ASSIGN(ServedSwitch* const found, find_switch(name));
         return &found->network();
     };
-    SIDECORE_TRY_ASSIGN(auto device, ServedDevice::create(spec, {std::move(workers), queue_settings(), network_of}));
+    const auto unit_of = [this](std::string_view name) -> Result<std::shared_ptr<scsi::LogicalUnit>> {
+        SIDECORE_TRY_ASSIGN(const SharedDisk* const found, find_disk(name));
+        return found->unit;
+    };
+    SIDECORE_TRY_ASSIGN(auto device,
+                        ServedDevice::create(spec, {std::move(workers), queue_settings(), network_of, unit_of}));
     spdlog::info("{}: added, {} queues on {}, {} {}: {}", spec.name, spec.queues, device->workers().front()->name(),
                  spec.mode == control::SocketMode::listen ? "listening at" : "connecting to", spec.socket,
                  device->description());

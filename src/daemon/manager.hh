@@ -19,13 +19,13 @@
 
 namespace sidecore::daemon {
 
-/// The workers, devices and switches of a daemon, and everything that may be asked of them while they run.
+/// The workers, devices, switches and shared disks of a daemon, and everything that may be asked of them while they run.
 ///
 /// Thread: any but the workers' and the endpoints'; a mutex lets one public function run at a time. The control server and
 /// whoever places queues by measured load call the same functions.
 ///
 /// Invariants:
-///  1. Names of workers, of switches, and names and sockets of devices, differ. There is at least one worker.
+///  1. Names of workers, of switches, of shared disks, and names and sockets of devices, differ. There is at least one worker.
 ///  2. Each queue runs under the daemon's settings, with what its device and then itself say in their place, and each worker
 ///     under the daemon's with its own in their place, from the moment a change returns.
 ///  3. What the operator has placed, by a worker's name in the configuration or by move(), placement leaves there.
@@ -59,6 +59,17 @@ public:
     Result<void> remove_device(std::string_view name) override;
     Result<control::DeviceInfo> resize_device(std::string_view name, const control::ResizeRequest& request) override;
     Result<void> announce_device(std::string_view name) override;
+    Result<std::vector<control::UnitInfo>> units(std::string_view device) override;
+    Result<control::UnitInfo> unit(std::string_view device, control::UnitAddress address) override;
+    Result<control::UnitInfo> add_unit(std::string_view device, const control::UnitSpec& spec) override;
+    Result<void> remove_unit(std::string_view device, control::UnitAddress address) override;
+    Result<control::UnitInfo> resize_unit(std::string_view device, control::UnitAddress address,
+                                          const control::ResizeRequest& request) override;
+    std::vector<control::SharedDiskInfo> disks() override;
+    Result<control::SharedDiskInfo> disk(std::string_view name) override;
+    Result<control::SharedDiskInfo> add_disk(const control::SharedDiskSpec& spec) override;
+    Result<void> remove_disk(std::string_view name) override;
+    Result<control::SharedDiskInfo> resize_disk(std::string_view name, const control::ResizeRequest& request) override;
     std::vector<control::SwitchInfo> switches() override;
     Result<control::SwitchInfo> switch_info(std::string_view name) override;
     Result<std::vector<control::StationInfo>> stations(std::string_view switch_name) override;
@@ -90,6 +101,11 @@ private:
         bool automatic = false;           // added by placement
     };
 
+    struct SharedDisk {
+        std::string name;
+        std::shared_ptr<scsi::LogicalUnit> unit;
+    };
+
     explicit Manager(Options options);
 
     // All with mutex_ held
@@ -102,6 +118,9 @@ private:
     Result<void> place(std::uint64_t queue_id, std::uint32_t to_id, std::string_view reason);
     Result<ServedDevice*> find_device(std::string_view name);
     Result<ServedSwitch*> find_switch(std::string_view name);
+    Result<ServedUnits*> find_units(std::string_view device);
+    Result<SharedDisk*> find_disk(std::string_view name);
+    control::SharedDiskInfo describe(const SharedDisk& disk) const;
     Result<ServedWorker*> find_worker(std::string_view name);
     std::uint32_t id_of(const engine::Worker& worker) const;
     engine::Worker& least_loaded_worker(const engine::Worker* except = nullptr);
@@ -119,6 +138,7 @@ private:
     std::mutex mutex_;
     std::vector<ServedWorker> workers_;                    // outlive the devices
     std::vector<std::unique_ptr<ServedSwitch>> switches_;  // outlive the devices, too
+    std::vector<SharedDisk> disks_;                        // likewise
     std::vector<std::unique_ptr<ServedDevice>> devices_;
     control::SettingValues settings_;
 

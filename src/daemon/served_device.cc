@@ -104,6 +104,12 @@ Result<std::unique_ptr<ServedDevice>> ServedDevice::create(const control::Device
         new ServedDevice(spec, std::move(surroundings.workers), std::move(surroundings.settings)));
     device->disk_ = made->disk;
     device->net_ = made->net;
+    if (made->scsi != nullptr) {
+        device->units_ = std::make_unique<ServedUnits>(spec.name, made->scsi->domain());
+        for (const control::UnitSpec& unit : spec.scsi.units) {
+            SIDECORE_TRY(device->units_->add(unit, surroundings.find_disk));
+        }
+    }
 
     endpoint::Options options;
     options.name = spec.name;
@@ -151,6 +157,9 @@ control::DeviceInfo ServedDevice::info() const {
     if (net_ != nullptr) {
         info.net = to_info(*net_);
         info.net->limits = spec_.net.limits;
+    }
+    if (units_ != nullptr) {
+        info.scsi = control::ScsiInfo{units_->infos()};
     }
     info.features = from.features;
     info.settings = settings();
@@ -253,7 +262,19 @@ Result<std::unique_ptr<control::CaptureStream>> ServedDevice::capture(const cont
     return std::move(*stream);
 }
 
+Result<ServedUnits*> ServedDevice::units() {
+    if (units_ == nullptr) {
+        return failure(ErrorKind::unsupported,
+                       fmt::format("{}: a {} device has no logical units", spec_.name, spec_.type));
+    }
+    return units_.get();
+}
+
 Result<void> ServedDevice::resize(std::uint64_t size_bytes) {
+    if (units_ != nullptr) {
+        return failure(ErrorKind::invalid_argument,
+                       fmt::format("{}: a scsi device has no size; say which of its units to resize", spec_.name));
+    }
     if (disk_ == nullptr) {
         return failure(ErrorKind::invalid_argument, fmt::format("{}: a {} device has no size", spec_.name, spec_.type));
     }

@@ -17,6 +17,8 @@
 #include "control/info.hh"
 #include "control/settings.hh"
 #include "daemon/device_maker.hh"
+#include "daemon/served_units.hh"
+#include "daemon/unit_maker.hh"
 #include "endpoint/endpoint.hh"
 #include "engine/worker.hh"
 
@@ -51,6 +53,7 @@ public:
         std::vector<engine::Worker*> workers;  ///< of queue i: workers[i]; they outlive the device
         control::Settings settings;            ///< the daemon's
         SwitchFinder find_switch{};
+        DiskFinder find_disk{};
     };
 
     /// Opens the storage or the network, and the socket. Errors: those of these, and of the device.
@@ -99,6 +102,12 @@ public:
     /// PcapngStream::start().
     Result<std::unique_ptr<control::CaptureStream>> capture(const control::CaptureRequest& request);
 
+    /// Its logical units. unsupported if it is no scsi device.
+    Result<ServedUnits*> units();
+
+    /// The same; null if it is none.
+    const ServedUnits* units_if_any() const noexcept { return units_.get(); }
+
     /// 0: takes over the length that the file has now. The driver is told. invalid_argument if it is no disk.
     Result<void> resize(std::uint64_t size_bytes);
 
@@ -126,6 +135,7 @@ private:
     std::uint32_t poll_budget_percent_ = 100;  // as the endpoint has it
     device::BlkDevice* disk_ = nullptr;        // the endpoint's, if it is one
     device::NetDevice* net_ = nullptr;         // likewise
+    std::unique_ptr<ServedUnits> units_;       // of the endpoint's, if it is a scsi device
     std::unique_ptr<endpoint::Endpoint> endpoint_;
 };
 

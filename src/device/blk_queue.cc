@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/clock.hh"
-#include "virtqueue/chain_io.hh"
+#include "base/pieces.hh"
 
 namespace sidecore::device {
 
@@ -140,7 +140,7 @@ void BlkQueue::start(Slot& slot, virtqueue::DescriptorChain& chain, engine::Turn
         return;
     }
     std::array<std::byte, sizeof(blk::RequestHeader)> bytes;
-    if (virtqueue::take_front(chain.readable, bytes) != bytes.size()) {
+    if (take_front(chain.readable, bytes) != bytes.size()) {
         ring_.break_with({virtqueue::QueueFault::Kind::bad_request, chain.head, no_header, 0});
         free_[free_count_++] = &slot;
         return;
@@ -148,7 +148,7 @@ void BlkQueue::start(Slot& slot, virtqueue::DescriptorChain& chain, engine::Turn
     const auto header = std::bit_cast<blk::RequestHeader>(bytes);
     const std::uint64_t data_out = chain.readable_bytes - sizeof header;
     const std::uint64_t data_in = chain.writable_bytes - 1;
-    slot.status = virtqueue::take_last_byte(chain.writable);
+    slot.status = take_last_byte(chain.writable);
     // 2.7.8.2: all bytes up to the used length have been written. The status byte counts only if nothing unwritten lies
     // before it, and what a failed read has left there is not known.
     slot.used_if_ok = slot.used_if_failed = data_in == 0 ? 1 : 0;
@@ -220,7 +220,7 @@ void BlkQueue::start_ranges(Slot& slot, RequestType type, std::span<iovec> data,
         return complete(slot, Status::io_error);
     }
     const std::span known(ranges.data(), bytes / sizeof(blk::RangeSegment));
-    virtqueue::take_front(data, std::as_writable_bytes(known));
+    take_front(data, std::as_writable_bytes(known));
     bool all_in_range = true;
     for (const blk::RangeSegment& range : known) {
         const std::uint32_t allowed = discard ? 0 : blk::RangeSegment::flag_unmap;
@@ -265,7 +265,7 @@ void BlkQueue::start_range(Slot& slot) noexcept {
 void BlkQueue::answer_id(Slot& slot, std::span<iovec> room) noexcept {
     std::array<std::byte, blk::id_bytes> id{};
     std::memcpy(id.data(), shared_.serial.data(), std::min(shared_.serial.size(), id.size()));
-    const std::size_t written = virtqueue::put_front(room, id);
+    const std::size_t written = put_front(room, id);
     slot.used_if_ok = static_cast<std::uint32_t>(written + (room.empty() ? 1 : 0));
     complete(slot, Status::ok);
 }
@@ -305,7 +305,7 @@ engine::Reaped BlkQueue::reap() noexcept {
 }
 
 void BlkQueue::complete(Slot& slot, Status status) noexcept {
-    virtqueue::store_byte(slot.status, static_cast<std::byte>(status));
+    store_byte(slot.status, static_cast<std::byte>(status));
     ring_.push(slot.head, status == Status::ok ? slot.used_if_ok : slot.used_if_failed);
     free_[free_count_++] = &slot;
     ++completed_;

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "virtqueue/chain_io.hh"
+#include "base/pieces.hh"
 
 namespace sidecore::device {
 
@@ -51,13 +51,13 @@ bool NetControlQueue::carry_out_one() noexcept {
     bool done = false;
     if (chain.readable_bytes >= command_header_bytes && chain.readable_bytes <= max_command_bytes) {
         const std::span<std::byte> command(command_.get(), chain.readable_bytes);
-        virtqueue::take_front(chain.readable, command);
+        take_front(chain.readable, command);
         done = commands_.carry_out(static_cast<net::ControlClass>(command[0]),
                                    std::to_integer<std::uint8_t>(command[1]), command.subspan(command_header_bytes));
     }
     const std::byte acknowledgement{
         static_cast<std::uint8_t>(done ? net::Acknowledgement::ok : net::Acknowledgement::error)};
-    virtqueue::put_front(chain.writable, std::span(&acknowledgement, 1));
+    put_front(chain.writable, std::span(&acknowledgement, 1));
     ring_.push(chain.head, 1);
     return true;
 }

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "base/clock.hh"
+#include "base/pieces.hh"
 #include "base/prefetch.hh"
 #include "device/net_layout.hh"
-#include "virtqueue/chain_io.hh"
 
 namespace sidecore::device {
 
@@ -248,7 +248,7 @@ void NetReceiveQueue::write(std::span<const std::byte> data, std::uint64_t offse
 /// The first bytes of a packet whose buffers are to be put back, into waiting_. The driver may have changed them: it is its own packet.
 void NetReceiveQueue::take_front_of_room(std::uint64_t bytes) noexcept {
     std::span<iovec> pieces(room_.get(), lay_out_room(bytes).pieces);
-    virtqueue::take_front(pieces, {waiting_.get(), bytes});
+    take_front(pieces, {waiting_.get(), bytes});
 }
 
 /// What lies in the gathered buffers. The driver may have changed it: it is its own packet.
@@ -293,7 +293,7 @@ void NetReceiveQueue::put_header(const PacketInfo& info, const Buffer& buffer, s
         return;
     }
     std::span<iovec> rest = place;
-    virtqueue::put_front(rest, std::as_bytes(std::span(words)).first(options_.header_bytes));
+    put_front(rest, std::as_bytes(std::span(words)).first(options_.header_bytes));
 }
 
 void NetReceiveQueue::finish(const PacketInfo& info, std::uint32_t bytes, engine::Turn& turn) noexcept {

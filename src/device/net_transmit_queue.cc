@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "base/clock.hh"
+#include "base/pieces.hh"
 #include "base/prefetch.hh"
 #include "device/net_layout.hh"
-#include "virtqueue/chain_io.hh"
 
 namespace sidecore::device {
 
@@ -167,7 +167,7 @@ NetCounter* NetTransmitQueue::read_packet(const virtqueue::DescriptorChain& chai
     }
     net::Header header{};
     std::span<iovec> data = chain.readable;
-    virtqueue::take_front(data, std::as_writable_bytes(std::span(&header, 1)).first(header_bytes_));
+    take_front(data, std::as_writable_bytes(std::span(&header, 1)).first(header_bytes_));
     packet.info = to_info(header);
     packet.bytes = static_cast<std::uint32_t>(bytes);
     packet.data = data;

@@ -28,7 +28,7 @@ void Worker::touch(Seat& seat) {
 void Worker::count_done_elsewhere() {
     for (const auto& seat : seats_) {
         const Turn turn = seat->queue->done_elsewhere();
-        if (turn.completed == 0) {
+        if (turn.requests == 0 && turn.completed == 0) {
             continue;  // as with nearly all: their counters stay out of our cache
         }
         QueueStatistics& counters = *seat->statistics;

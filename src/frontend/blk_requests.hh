@@ -10,23 +10,12 @@
 #include "base/error.hh"
 #include "frontend/blk_format.hh"
 #include "frontend/driver_queue.hh"
-#include "frontend/guarded_buffers.hh"
 #include "frontend/guest_memory_file.hh"
+#include "frontend/request_slots.hh"
 
 namespace sidecore::frontend {
 
-/// How a request is cut into buffers. To the device a request is a string of bytes that it may read (header, then
-/// data) and one that it may write (data, then status): VIRTIO 2.7.4 leaves the cuts to the driver.
-struct BlkLayout {
-    /// Lengths of the first pieces; what is left is one more. Empty: header, data.
-    std::vector<std::uint32_t> readable{};
-    /// Likewise. Empty: data, status.
-    std::vector<std::uint32_t> writable{};
-    bool indirect = false;          ///< in an indirect table ...
-    std::size_t direct_pieces = 0;  ///< ... behind this many pieces in the ring's own table
-    std::uint32_t alignment = 512;  ///< where pieces start in guest memory ...
-    std::uint32_t shift = 0;        ///< ... plus this: 1 makes every buffer odd
-};
+using BlkLayout = RequestLayout;
 
 /// One request. `out` is copied by submit(); `in` stays alive until the request is finished.
 struct BlkRequest {
@@ -34,7 +23,7 @@ struct BlkRequest {
     std::uint64_t sector = 0;
     std::span<const std::byte> out{};  ///< what the device reads behind the header
     std::span<std::byte> in{};         ///< what the device writes before the status
-    BlkLayout layout{};
+    BlkLayout layout{};                ///< usually: header, data; data, status
 };
 
 struct BlkFinished {
@@ -43,18 +32,12 @@ struct BlkFinished {
     std::uint32_t used_length = 0;  ///< bytes, as the device gave it
 };
 
-/// virtio-blk requests of any form on one queue, with all that a test wants to know about their end: it keeps guard
-/// bytes around every buffer that the device may write, and a device that writes elsewhere is in error.
+/// virtio-blk requests of any form on one queue, see RequestSlots.
 ///
 /// Thread: the queue's. Memory and queue outlive it. Takes all of the queue's completions.
 class BlkRequests {
 public:
-    struct Options {
-        std::uint32_t slots = 32;                   ///< requests in flight
-        std::uint32_t bytes_per_slot = 192 * 1024;  ///< all buffers of one request
-        std::chrono::milliseconds timeout = std::chrono::seconds(10);
-        bool polling = false;  ///< suppress calls and spin, or ask for calls and sleep
-    };
+    using Options = RequestSlots::Options;
 
     static Result<BlkRequests> create(GuestMemoryFile& memory, DriverQueue& queue, const Options& options);
 
@@ -77,30 +60,15 @@ public:
     Result<void> discard(std::span<const BlkRange> ranges);
     Result<void> write_zeroes(std::span<const BlkRange> ranges);
 
-    std::size_t in_flight() const noexcept { return slots_.size() - idle_.size(); }
-    DriverQueue& queue() noexcept { return *queue_; }
+    std::size_t in_flight() const noexcept { return slots_.in_flight(); }
+    DriverQueue& queue() noexcept { return slots_.queue(); }
 
 private:
-    struct Slot {
-        GuestBuffer table;
-        GuardedBuffers buffers;  ///< of the request in flight: readable ones, then writable ones
-        BlkRequest request;
-        std::size_t readable_pieces = 0;
-        std::uint64_t ticket = 0;
-        std::uint16_t head = 0;
-        bool busy = false;
-    };
-
-    BlkRequests(DriverQueue& queue, const Options& options);
-    static Result<void> place(Slot& slot);
-    Result<BlkFinished> finish(const Used& used);
+    explicit BlkRequests(RequestSlots slots) : slots_(std::move(slots)), in_(slots_.slots()) {}
     Result<void> run_plain(BlkType type, std::uint64_t sector, std::span<const std::byte> out, std::span<std::byte> in);
 
-    DriverQueue* queue_;
-    Options options_;
-    std::vector<Slot> slots_;
-    std::vector<std::size_t> idle_;  // indexes of slots
-    std::uint64_t next_ticket_ = 1;
+    RequestSlots slots_;
+    std::vector<std::span<std::byte>> in_;  // by slot
 };
 
 }  // namespace sidecore::frontend

@@ -37,12 +37,23 @@ Result<void> GuardedBuffers::place(std::span<const std::uint32_t> lengths, const
         pieces_.push_back({.address = room_.address + start, .host = room_.host + start, .size = length});
         offset = start + length;
     }
-    extent_ = offset + last_guard_bytes;
-    if (extent_ > room_.size) {
-        return failure(ErrorKind::out_of_range,
-                       fmt::format("the request's buffers need {} bytes, a slot has {}", extent_, room_.size));
+    if (offset + last_guard_bytes > room_.size) {
+        return failure(ErrorKind::out_of_range, fmt::format("the request's buffers need {} bytes, a slot has {}",
+                                                            offset + last_guard_bytes, room_.size));
     }
+    extent_ = offset + last_guard_bytes;
+    fill();
+    return {};
+}
+
+void GuardedBuffers::fill() noexcept {
     std::memset(room_.host, std::to_integer<int>(guard), extent_);
+}
+
+Result<void> GuardedBuffers::check_all() const {
+    if (!is_guard({room_.host, extent_})) {
+        return failure(ErrorKind::protocol_violation, "the device wrote to buffers that it had given back");
+    }
     return {};
 }
 

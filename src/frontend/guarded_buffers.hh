@@ -38,6 +38,12 @@ public:
     /// protocol_violation if a guard byte has changed.
     Result<void> check() const;
 
+    /// Fills the buffers with guard bytes too: nobody has anything to write there any more.
+    void fill() noexcept;
+
+    /// Likewise protocol_violation if any byte has changed since fill(). Before place() there is nothing to change.
+    Result<void> check_all() const;
+
 private:
     GuestBuffer room_{};
     std::vector<GuestBuffer> pieces_;

@@ -33,9 +33,10 @@ struct BlockRequest {
     std::uint64_t length_bytes = 0;  ///< of the range, likewise; for read and write, the segments' sum
     std::span<iovec> segments;       ///< read and write: host memory, in order. Any alignment, any lengths but 0.
                                      ///< The storage back-end may advance them in place while it works.
-    int result = 0;  ///< set by the storage back-end: 0, or a negative errno. Always: -EROFS for a change to a
-                     ///< read-only disk, -EINVAL for a range not in whole logical blocks, -EIO for one that
-                     ///< leaves the disk
+    int result = 0;          ///< set by the storage back-end: 0, or a negative errno. Always: -EROFS for a change to a
+                             ///< read-only disk, -EINVAL for a range not in whole logical blocks, -EIO for one that
+                             ///< leaves the disk
+    std::uint32_t slot = 0;  ///< the queue's own, while the request is in flight
 };
 
 /// The I/O of one virtqueue with one storage back-end: submit in batches, reap in batches.
@@ -63,6 +64,11 @@ public:
     /// finished it makes no system call.
     virtual std::size_t reap(std::span<BlockRequest*> completed) noexcept = 0;
 
+    /// The caller has no more use for a request that reap() has not handed back yet. It is handed back as every other, sooner if that can be:
+    /// with -ECANCELED if it has not been done, or not wholly, else with whatever result it has come to. That may be at once, so that invariant 2
+    /// is true of cancel() as of submit().
+    virtual void cancel(BlockRequest& request) noexcept { static_cast<void>(request); }
+
     /// A descriptor that is readable (level-triggered) whenever reap() would return something that came in
     /// after the caller last got 0 from reap(), or -1 if everything completes inside submit(). The caller
     /// adds it to an epoll set and never reads it. A wait may also end with EINTR because a request has
@@ -84,10 +90,16 @@ struct BlockGeometry {
     bool volatile_write_cache = true;  ///< completed writes may be lost without a flush
 };
 
+/// A part of a disk that has space of its own, or none: then it reads as zeroes.
+struct AllocatedRun {
+    bool allocated = true;
+    std::uint64_t length_bytes = 0;  ///< not 0; what follows may be the same. May go beyond the disk's end
+};
+
 /// The control handle of a disk.
 ///
 /// Thread: geometry() and open_queue() from any control thread, one at a time; queues are independent of each
-/// other. Outlives its queues.
+/// other, and allocated_run() may be called by any thread at any time. Outlives its queues.
 class BlockBackend {
 public:
     virtual ~BlockBackend() = default;
@@ -103,6 +115,13 @@ public:
 
     /// As of now; may change after resize().
     virtual BlockGeometry geometry() const = 0;
+
+    /// What has space of its own, from an offset below the capacity on, as of now: a write may change it at any time. May have to wait for the file
+    /// system's own data. Storage that cannot tell says that everything has.
+    virtual AllocatedRun allocated_run(std::uint64_t offset_bytes) const noexcept {
+        static_cast<void>(offset_bytes);
+        return {true, UINT64_MAX};
+    }
 
     /// I/O for one more virtqueue, with at most `depth` requests (1 to 32768) in flight.
     virtual Result<std::unique_ptr<BlockQueue>> open_queue(std::uint32_t depth) = 0;

@@ -280,6 +280,24 @@ BlockGeometry DiskFile::geometry() const {
     return geometry;
 }
 
+AllocatedRun DiskFile::allocated_run(std::uint64_t offset_bytes) const noexcept {
+    constexpr AllocatedRun unknown{true, UINT64_MAX};
+    if (block_device_) {
+        return unknown;
+    }
+    const auto offset = static_cast<off_t>(offset_bytes);
+    const off_t data = ::lseek(fd(), offset, SEEK_DATA);
+    if (data < 0) {
+        // ENXIO: a hole up to the end, or the file has been cut off before. Else the file system cannot tell.
+        return errno == ENXIO ? AllocatedRun{false, UINT64_MAX} : unknown;
+    }
+    if (data > offset) {
+        return {false, static_cast<std::uint64_t>(data - offset)};
+    }
+    const off_t hole = ::lseek(fd(), offset, SEEK_HOLE);
+    return hole > offset ? AllocatedRun{true, static_cast<std::uint64_t>(hole - offset)} : unknown;
+}
+
 Result<void> DiskFile::resize(std::uint64_t capacity_bytes) {
     if (capacity_bytes == 0) {
         SIDECORE_TRY_ASSIGN(const std::uint64_t usable, usable_bytes());

@@ -49,6 +49,9 @@ public:
 
     BlockGeometry geometry() const;
 
+    /// See BlockBackend::allocated_run(). From any thread: nothing else uses the open file's position.
+    AllocatedRun allocated_run(std::uint64_t offset_bytes) const noexcept;
+
     /// See BlockBackend::resize(). A regular file is cut or extended, a block device only looked at again.
     Result<void> resize(std::uint64_t capacity_bytes);
 

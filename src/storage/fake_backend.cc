@@ -4,14 +4,15 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <iterator>
 #include <sys/timerfd.h>
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "base/clock.hh"
 #include "base/fd.hh"
 #include "storage/argument_check.hh"
-#include "storage/completed_requests.hh"
 #include "storage/request_check.hh"
 
 namespace sidecore::storage {
@@ -34,6 +35,7 @@ public:
 
     void submit(std::span<BlockRequest* const> batch) noexcept override;
     std::size_t reap(std::span<BlockRequest*> completed) noexcept override;
+    void cancel(BlockRequest& request) noexcept override;
     int completion_fd() const noexcept override { return timer_.get(); }
 
     /// With the mutex held.
@@ -54,7 +56,7 @@ private:
 
     const std::shared_ptr<FakeDisk> disk_;
     const Fd timer_;
-    CompletedRequests completed_;
+    BoundedFifo<BlockRequest> completed_;
     std::vector<Delayed> delayed_;
 };
 
@@ -74,8 +76,8 @@ void FakeQueue::start(BlockRequest& request) {
     const BlockGeometry& geometry = disk_->geometry_;
     request.result = check_request(request, geometry.capacity_bytes, geometry.logical_block_bytes, geometry.read_only);
     const std::optional<Fault> fault = request.result == 0 ? disk_->meet_fault(request) : std::nullopt;
-    if (fault && fault->action == FaultAction::hold) {
-        disk_->held_.push_back({this, &request, seen});
+    if (fault && (fault->action == FaultAction::hold || fault->action == FaultAction::hold_fast)) {
+        disk_->held_.push_back({this, &request, seen, fault->action == FaultAction::hold_fast});
         return;
     }
     if (fault && fault->action == FaultAction::delay) {
@@ -100,6 +102,14 @@ std::size_t FakeQueue::reap(std::span<BlockRequest*> completed) noexcept {
         set_timer();
     }
     return count;
+}
+
+void FakeQueue::cancel(BlockRequest& request) noexcept {
+    const std::lock_guard lock(disk_->mutex_);
+    const auto position = std::ranges::find(disk_->held_, &request, &FakeDisk::Held::request);
+    if (position != disk_->held_.end() && !position->fast) {
+        disk_->finish_held(position, ECANCELED);
+    }
 }
 
 void FakeQueue::finish_due() {
@@ -143,6 +153,18 @@ public:
     BlockGeometry geometry() const override {
         const std::lock_guard lock(disk_->mutex_);
         return disk_->geometry_;
+    }
+
+    AllocatedRun allocated_run(std::uint64_t offset_bytes) const noexcept override {
+        const std::lock_guard lock(disk_->mutex_);
+        const auto after = disk_->holes_.upper_bound(offset_bytes);
+        if (after != disk_->holes_.begin()) {
+            const auto& [begin, end] = *std::prev(after);
+            if (offset_bytes < end) {
+                return {false, end - offset_bytes};
+            }
+        }
+        return {true, (after == disk_->holes_.end() ? UINT64_MAX : after->first) - offset_bytes};
     }
 
     Result<std::unique_ptr<BlockQueue>> open_queue(std::uint32_t depth) override {
@@ -344,6 +366,11 @@ void FakeDisk::set_contents(std::uint64_t offset_bytes, std::span<const std::byt
     const std::lock_guard lock(mutex_);
     assert(offset_bytes + bytes.size() <= contents_.size());
     std::copy(bytes.begin(), bytes.end(), contents_.begin() + static_cast<std::ptrdiff_t>(offset_bytes));
+}
+
+void FakeDisk::add_hole(std::uint64_t offset_bytes, std::uint64_t length_bytes) {
+    const std::lock_guard lock(mutex_);
+    holes_[offset_bytes] = offset_bytes + length_bytes;
 }
 
 }  // namespace sidecore::storage

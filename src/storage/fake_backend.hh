@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,7 +22,8 @@ namespace sidecore::storage {
 enum class FaultAction : std::uint8_t {
     fail,            ///< moves nothing; the result is -error
     short_transfer,  ///< moves the first transfer_bytes of a read or write, then fails with -error: a torn write
-    hold,            ///< waits for FakeDisk::release(); in whatever order that comes
+    hold,            ///< waits for FakeDisk::release(), in whatever order that comes, or until it is cancelled
+    hold_fast,       ///< waits for FakeDisk::release(), cancelled or not
     delay,           ///< finishes delay_ns later
 };
 
@@ -92,6 +94,9 @@ public:
     std::vector<std::byte> contents(std::uint64_t offset_bytes, std::uint64_t length_bytes) const;
     void set_contents(std::uint64_t offset_bytes, std::span<const std::byte> bytes);
 
+    /// A part that allocated_run() says has no space; whatever is written to it.
+    void add_hole(std::uint64_t offset_bytes, std::uint64_t length_bytes);
+
 private:
     friend class FakeBackend;
     friend class FakeQueue;
@@ -99,6 +104,7 @@ private:
         class FakeQueue* queue = nullptr;
         BlockRequest* request = nullptr;
         SeenRequest seen;
+        bool fast = false;
     };
     struct ActiveFault {
         Fault fault;
@@ -117,6 +123,7 @@ private:
     std::vector<std::byte> contents_;
     std::list<ActiveFault> faults_;
     std::list<Held> held_;
+    std::map<std::uint64_t, std::uint64_t> holes_;  // where each begins and ends
     std::vector<SeenRequest> seen_;
     std::size_t batch_count_ = 0;
     std::size_t open_queue_count_ = 0;

@@ -54,6 +54,7 @@ void FileOperation::start(BlockRequest& request, FileTraits& traits) noexcept {
     segment_ = 0;
     attempts_ = 0;
     needs_bounce_ = false;
+    cancelled_.store(false, std::memory_order_relaxed);
     phase_ = Phase::finished;
 
     request.result = check_request(request, traits.capacity_bytes.load(std::memory_order_relaxed),
@@ -194,10 +195,21 @@ bool FileOperation::complete(std::int64_t result) noexcept {
     if (phase_ == Phase::finished) {
         return true;
     }
+    const bool interrupted = result == -EINTR || result == -EAGAIN || result == -ECANCELED;
+    const bool cancelled = cancelled_.load(std::memory_order_relaxed);
+    if (interrupted && cancelled) {
+        return finish(-ECANCELED);
+    }
     // ECANCELED: io_uring gives this up when the thread that submitted it has ended in the meantime.
-    if ((result == -EINTR || result == -EAGAIN || result == -ECANCELED) && ++attempts_ < attempts_max) {
+    if (interrupted && ++attempts_ < attempts_max) {
         return false;
     }
+    const bool done = complete_step(result);
+    return done || (cancelled && finish(-ECANCELED));
+}
+
+/// A step that was executed, well or not.
+bool FileOperation::complete_step(std::int64_t result) noexcept {
     switch (phase_) {
         case Phase::transfer:
         case Phase::write_zeroes:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -46,7 +47,8 @@ struct FileStep {
 ///     and write back a block, and none can undo what another has written beside it.
 ///  3. A discard that the file system refuses succeeds without effect. Zeroes are made by punching a hole (if the
 ///     space may go), else by zeroing a range, else by writing them, zero_step_bytes at a time.
-///  4. EINTR, EAGAIN and ECANCELED are tried again up to attempts_max times in a row.
+///  4. EINTR, EAGAIN and ECANCELED are tried again up to attempts_max times in a row, but not once cancel() has been called: then no step follows
+///     the one that is being executed, and a request that is not done fails with -ECANCELED.
 class FileOperation {
 public:
     static constexpr std::size_t segments_max = 1024;
@@ -69,6 +71,9 @@ public:
 
     FileStep next() noexcept;
 
+    /// From any thread, between start() and the request's end.
+    void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+
     /// `result` of the step: bytes moved or 0, or a negative errno. True: the request is finished and its result set.
     /// False: next() has more to do.
     bool complete(std::int64_t result) noexcept;
@@ -78,6 +83,7 @@ private:
 
     FileStep next_transfer() noexcept;
     FileStep next_zeroes() noexcept;
+    bool complete_step(std::int64_t result) noexcept;
     bool complete_transfer(std::int64_t result) noexcept;
     bool complete_allocation(std::int64_t result) noexcept;
     bool finish(int result) noexcept;
@@ -96,6 +102,7 @@ private:
     std::uint32_t attempts_ = 0;
     Phase phase_ = Phase::finished;
     bool needs_bounce_ = false;
+    std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace sidecore::storage

@@ -11,9 +11,9 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
-#include "storage/completed_requests.hh"
 #include "storage/file_operation.hh"
 
 namespace sidecore::storage {
@@ -81,6 +81,7 @@ struct Slot {
     FileOperation operation;
     Slot* next = nullptr;  // in the list of free slots, or of those that wait for a bounce buffer
     std::byte* bounce = nullptr;
+    bool in_flight = false;
 };
 
 class IoUringQueue final : public BlockQueue {
@@ -104,12 +105,15 @@ public:
 
     void submit(std::span<BlockRequest* const> batch) noexcept override;
     std::size_t reap(std::span<BlockRequest*> completed) noexcept override;
+    void cancel(BlockRequest& request) noexcept override;
     int completion_fd() const noexcept override { return ring_->ring_fd; }
 
 private:
     void prepare(Slot& slot) noexcept;
     void prepare_or_wait(Slot& slot) noexcept;
     void prepare_waiting() noexcept;
+    bool stop_waiting(Slot& slot) noexcept;
+    io_uring_sqe& next_entry() noexcept;
     void submit_prepared() noexcept;
     void take_back_prepared(int result) noexcept;
     void release(Slot& slot) noexcept;
@@ -118,7 +122,7 @@ private:
     const std::unique_ptr<Ring> ring_owner_;
     io_uring* const ring_;
     BounceBuffers bounce_buffers_;
-    CompletedRequests finished_;  // without the kernel's help: see take_back_prepared()
+    BoundedFifo<BlockRequest> finished_;  // without the kernel's help: see take_back_prepared()
     std::vector<Slot> slots_;
     Slot* free_ = nullptr;
     Slot* waiting_first_ = nullptr;  // for a bounce buffer, first come first served
@@ -132,6 +136,8 @@ void IoUringQueue::submit(std::span<BlockRequest* const> batch) noexcept {
         Slot& slot = *free_;
         free_ = slot.next;
         ++in_flight_;
+        slot.in_flight = true;
+        request->slot = static_cast<std::uint32_t>(&slot - slots_.data());
         slot.operation.start(*request, file_.traits());
         prepare_or_wait(slot);
     }
@@ -148,6 +154,9 @@ std::size_t IoUringQueue::reap(std::span<BlockRequest*> completed) noexcept {
             break;
         }
         for (const io_uring_cqe* entry : std::span(entries).first(found)) {
+            if (::io_uring_cqe_get_data(entry) == nullptr) {
+                continue;  // of cancel(): what has come of it, the request itself will tell
+            }
             Slot& slot = *static_cast<Slot*>(::io_uring_cqe_get_data(entry));
             if (slot.operation.complete(entry->res)) {
                 completed[count++] = &slot.operation.request();
@@ -163,6 +172,39 @@ std::size_t IoUringQueue::reap(std::span<BlockRequest*> completed) noexcept {
     }
     submit_prepared();
     return count + finished_.pop(completed.subspan(count));
+}
+
+void IoUringQueue::cancel(BlockRequest& request) noexcept {
+    Slot& slot = slots_[request.slot];
+    if (!slot.in_flight || &slot.operation.request() != &request) {
+        return;  // it has come to its end, and its slot may have begun another
+    }
+    slot.operation.cancel();
+    if (stop_waiting(slot)) {
+        request.result = -ECANCELED;
+        finished_.push(request);
+        release(slot);
+        return;
+    }
+    io_uring_sqe& entry = next_entry();
+    ::io_uring_prep_cancel(&entry, &slot, 0);
+    ::io_uring_sqe_set_data(&entry, nullptr);
+    submit_prepared();
+}
+
+/// Whether the slot was among those that wait for a bounce buffer.
+bool IoUringQueue::stop_waiting(Slot& slot) noexcept {
+    Slot* before = nullptr;
+    for (Slot* each = waiting_first_; each != nullptr; before = std::exchange(each, each->next)) {
+        if (each == &slot) {
+            (before == nullptr ? waiting_first_ : before->next) = slot.next;
+            if (waiting_last_ == &slot) {
+                waiting_last_ = before;
+            }
+            return true;
+        }
+    }
+    return false;
 }
 
 void IoUringQueue::prepare_or_wait(Slot& slot) noexcept {
@@ -188,11 +230,15 @@ void IoUringQueue::prepare_waiting() noexcept {
     }
 }
 
-void IoUringQueue::prepare(Slot& slot) noexcept {
+io_uring_sqe& IoUringQueue::next_entry() noexcept {
     if (::io_uring_sq_space_left(ring_) == 0) {
         submit_prepared();
     }
-    io_uring_sqe* entry = ::io_uring_get_sqe(ring_);  // submit_prepared() leaves nothing behind
+    return *::io_uring_get_sqe(ring_);  // submit_prepared() leaves nothing behind
+}
+
+void IoUringQueue::prepare(Slot& slot) noexcept {
+    io_uring_sqe* entry = &next_entry();
     const FileStep step = slot.operation.next();
     const int fd = 0;  // of the registered files
     const bool one = step.segments.size() == 1 && step.segments.front().iov_len <= single_bytes_max;
@@ -257,6 +303,9 @@ void IoUringQueue::take_back_prepared(int result) noexcept {
     const unsigned begin = *queue.khead;
     for (unsigned i = begin; i != queue.sqe_tail; ++i) {
         const std::uint64_t data = queue.sqes[i & queue.ring_mask].user_data;
+        if (data == 0) {
+            continue;  // of cancel(): the request goes on as if nobody had asked
+        }
         Slot& slot = *reinterpret_cast<Slot*>(data);  // NOLINT(performance-no-int-to-ptr): from prepare()
         slot.operation.request().result = result;
         finished_.push(slot.operation.request());
@@ -271,6 +320,7 @@ void IoUringQueue::release(Slot& slot) noexcept {
     if (slot.bounce != nullptr) {
         bounce_buffers_.give_back(std::exchange(slot.bounce, nullptr));
     }
+    slot.in_flight = false;
     slot.next = std::exchange(free_, &slot);
     --in_flight_;
 }
@@ -290,7 +340,7 @@ Result<void> probe_io_uring() {
     if (probe == nullptr) {
         return failure(ErrorKind::unsupported, "io_uring of this kernel cannot say what it can do");
     }
-    static constexpr std::array<std::pair<int, std::string_view>, 7> needed{{
+    static constexpr std::array<std::pair<int, std::string_view>, 8> needed{{
         {IORING_OP_NOP, "NOP"},
         {IORING_OP_READ, "READ"},
         {IORING_OP_READV, "READV"},
@@ -298,6 +348,7 @@ Result<void> probe_io_uring() {
         {IORING_OP_WRITEV, "WRITEV"},
         {IORING_OP_FSYNC, "FSYNC"},
         {IORING_OP_FALLOCATE, "FALLOCATE"},
+        {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
     }};
     for (const auto& [operation, name] : needed) {
         if (::io_uring_opcode_supported(probe.get(), operation) == 0) {

@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "storage/argument_check.hh"
-#include "storage/completed_requests.hh"
 #include "storage/request_check.hh"
 
 namespace sidecore::storage {
@@ -52,7 +52,7 @@ private:
 
     SparseMemory& memory_;
     const bool read_only_;
-    CompletedRequests completed_;
+    BoundedFifo<BlockRequest> completed_;
 };
 
 }  // namespace

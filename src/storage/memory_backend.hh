@@ -28,6 +28,9 @@ public:
     std::string_view kind() const noexcept override { return "memory"; }
     std::string description() const override;
     BlockGeometry geometry() const override;
+    AllocatedRun allocated_run(std::uint64_t offset_bytes) const noexcept override {
+        return memory_->allocated_run(offset_bytes);
+    }
     Result<std::unique_ptr<BlockQueue>> open_queue(std::uint32_t depth) override;
     Result<void> resize(std::uint64_t capacity_bytes) override;
 

@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "storage/argument_check.hh"
-#include "storage/completed_requests.hh"
 #include "storage/request_check.hh"
 
 namespace sidecore::storage {
@@ -31,7 +31,7 @@ public:
 private:
     const std::atomic<std::uint64_t>& capacity_bytes_;
     const bool read_only_;
-    CompletedRequests completed_;
+    BoundedFifo<BlockRequest> completed_;
 };
 
 }  // namespace

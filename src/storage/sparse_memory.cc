@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "base/fd.hh"
 #include "storage/argument_check.hh"
 
 namespace sidecore::storage {
@@ -177,6 +180,41 @@ void SparseMemory::write(std::uint64_t offset, std::uint64_t length, std::span<c
                    SegmentWalk(segments, [](std::byte* host, const std::byte* segment, std::uint64_t bytes) {
                        std::memcpy(host, segment, bytes);
                    }));
+}
+
+AllocatedRun SparseMemory::allocated_run(std::uint64_t offset) const noexcept {
+    constexpr AllocatedRun unknown{true, UINT64_MAX};
+    const std::uint64_t size = size_bytes();
+    if (offset >= size) {
+        return {false, UINT64_MAX};
+    }
+    std::byte* host = nullptr;
+    std::uint64_t length = 0;  // in the offset's own extent
+    for_each_piece(offset, size - offset, [&](std::byte* piece, std::uint64_t bytes) {
+        if (host == nullptr) {
+            host = piece;
+            length = bytes;
+        }
+    });
+    // mincore() would call a page that has been swapped out absent, too.
+    const Fd pages(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    const auto address = reinterpret_cast<std::uintptr_t>(host);
+    const std::uint64_t head = address % page_bytes;
+    std::array<std::uint64_t, 1024> entries;
+    const std::uint64_t wanted = std::min<std::uint64_t>((head + length + page_bytes - 1) / page_bytes, entries.size());
+    const ssize_t got = pages ? ::pread(pages.get(), entries.data(), wanted * sizeof(entries[0]),
+                                        static_cast<off_t>(address / page_bytes * sizeof(entries[0])))
+                              : -1;
+    if (::sysconf(_SC_PAGESIZE) != static_cast<long>(page_bytes) || got < static_cast<ssize_t>(sizeof(entries[0]))) {
+        return unknown;
+    }
+    constexpr std::uint64_t present_or_swapped = std::uint64_t{3} << 62U;
+    const auto found = std::span(entries).first(static_cast<std::size_t>(got) / sizeof(entries[0]));
+    const bool allocated = (found[0] & present_or_swapped) != 0;
+    const auto end = std::ranges::find_if(
+        found, [&](std::uint64_t entry) { return ((entry & present_or_swapped) != 0) != allocated; });
+    const auto pages_alike = static_cast<std::uint64_t>(end - found.begin());
+    return {allocated, std::min(pages_alike * page_bytes - head, length)};
 }
 
 void SparseMemory::zero(std::uint64_t offset, std::uint64_t length) noexcept {

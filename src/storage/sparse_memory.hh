@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "base/error.hh"
+#include "storage/block_backend.hh"
 
 namespace sidecore::storage {
 
@@ -45,6 +46,9 @@ public:
 
     /// Gives the memory back to the system where that is worth a system call.
     void zero(std::uint64_t offset, std::uint64_t length) noexcept;
+
+    /// Likewise `offset`. What the system has pages for, in memory or swapped out, a bounded number of pages further.
+    AllocatedRun allocated_run(std::uint64_t offset) const noexcept;
 
 private:
     struct Extent {

@@ -10,11 +10,11 @@
 
 #include <fmt/format.h>
 
+#include "base/bounded_fifo.hh"
 #include "base/fd.hh"
 #include "base/thread.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
-#include "storage/completed_requests.hh"
 
 namespace sidecore::storage {
 
@@ -36,6 +36,7 @@ public:
 
     void submit(std::span<BlockRequest* const> batch) noexcept override;
     std::size_t reap(std::span<BlockRequest*> completed) noexcept override;
+    void cancel(BlockRequest& request) noexcept override;
     int completion_fd() const noexcept override { return completion_.get(); }
 
     /// By a thread of the pool.
@@ -55,7 +56,7 @@ private:
 
     std::atomic<std::uint32_t> completed_count_{0};  // what reap() looks at before it takes the mutex
     std::mutex mutex_;                               // guards all below
-    CompletedRequests completed_;
+    BoundedFifo<BlockRequest> completed_;
     FileThreadPool::Job* free_ = nullptr;
 };
 
@@ -69,6 +70,8 @@ void ThreadPoolQueue::submit(std::span<BlockRequest* const> batch) noexcept {
             assert(free_ != nullptr);
             FileThreadPool::Job& job = *std::exchange(free_, free_->next);
             job.next = nullptr;
+            job.in_flight = true;
+            request->slot = static_cast<std::uint32_t>(&job - jobs_.data());
             job.operation.start(*request, file_.traits());
             if (job.operation.finished()) {
                 add_completed(job);
@@ -106,7 +109,24 @@ void ThreadPoolQueue::add_completed(FileThreadPool::Job& job) noexcept {
     if (completed_.size() == 1) {
         signal_eventfd(completion_.get());
     }
+    job.in_flight = false;
     job.next = std::exchange(free_, &job);
+}
+
+void ThreadPoolQueue::cancel(BlockRequest& request) noexcept {
+    FileThreadPool::Job& job = jobs_[request.slot];
+    {
+        const std::lock_guard lock(mutex_);
+        if (!job.in_flight || &job.operation.request() != &request) {
+            return;  // it has come to its end, and its job may have begun another
+        }
+        job.operation.cancel();
+    }
+    // Nobody but us can make a new one of the job meanwhile.
+    if (pool_.take_out(job)) {
+        request.result = -ECANCELED;
+        finish(job);
+    }
 }
 
 Result<std::unique_ptr<FileThreadPool>> FileThreadPool::create(DiskFile& file, std::uint32_t threads) {
@@ -154,6 +174,21 @@ void FileThreadPool::push(Job& first, Job& last, std::uint32_t count) noexcept {
     for (; wake != 0; --wake) {
         work_arrived_.notify_one();
     }
+}
+
+bool FileThreadPool::take_out(Job& job) noexcept {
+    const std::lock_guard lock(mutex_);
+    Job* before = nullptr;
+    for (Job* each = first_; each != nullptr; before = std::exchange(each, each->next)) {
+        if (each == &job) {
+            (before == nullptr ? first_ : before->next) = job.next;
+            if (last_ == &job) {
+                last_ = before;
+            }
+            return true;
+        }
+    }
+    return false;
 }
 
 /// With the mutex held.

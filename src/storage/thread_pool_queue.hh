@@ -34,6 +34,7 @@ public:
         FileOperation operation;
         Job* next = nullptr;
         ThreadPoolQueue* queue = nullptr;
+        bool in_flight = false;  ///< guarded by the queue's mutex
     };
 
     /// `threads`: 1 to threads_max.
@@ -46,6 +47,9 @@ public:
 
     /// Takes over `count` jobs that are linked from `first` to `last`.
     void push(Job& first, Job& last, std::uint32_t count) noexcept;
+
+    /// Whether no thread has begun the job yet: then it is the caller's again.
+    bool take_out(Job& job) noexcept;
 
     std::uint32_t thread_count() const;
 

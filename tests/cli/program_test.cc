@@ -75,6 +75,14 @@ TEST_F(SidecoreCommand, PrintsWhatTheDaemonSaidWithJson) {
     EXPECT_THAT(run({"version", "--json"}).out, HasSubstr(R"("api":"v1")"));
 }
 
+TEST_F(SidecoreCommand, TakesTheNameOfACommandForTheNameOfADevice) {
+    for (const std::string name : {"disk", "disks", "unit", "switch", "show"}) {
+        const auto ended = run({"show", name});
+        EXPECT_EQ(ended.status, 1);
+        EXPECT_THAT(ended.err, HasSubstr("\"" + name + "\""));
+    }
+}
+
 TEST_F(SidecoreCommand, ShowsDevicesDaemonAndWorkers) {
     EXPECT_THAT(run({"show", "disk0"}).out, HasSubstr("state       running\n"));
     EXPECT_THAT(run({"show", "disk0", "--counters"}).out, StartsWith("COUNTER "));
@@ -139,6 +147,62 @@ TEST_F(SidecoreCommand, ManagesSwitches) {
                             R"({"kind":"tap","interface":"dmz0"},"mtu":9000,"worker":"io1"})",
                             R"(add switch {"name":"plain"})", "move switch dmz io0", "remove switch dmz"));
     EXPECT_THAT(run({"switch", "show", "../devices"}).err, HasSubstr("there is no switch"));
+}
+
+TEST_F(SidecoreCommand, ManagesUnits) {
+    EXPECT_THAT(run({"units", "scsi0"}).out, HasSubstr("\n0:1   -     10GiB "));
+    EXPECT_THAT(run({"unit",     "add",          "scsi0", "3:5",          "--path",      "/d.img",
+                     "--direct", "--serial",     "S",     "--vendor",     "V",           "--product",
+                     "P",        "--revision",   "R",     "--rotational", "--read-only", "--reservations-file",
+                     "/r",       "--state-file", "/s"})
+                    .out,
+                HasSubstr("\n3:5   -     10GiB "));
+    EXPECT_EQ(run({"unit", "add", "scsi0", "2", "--memory-size", "1MiB"}).status, 0);
+    EXPECT_EQ(run({"unit", "add", "scsi0", "--disk", "quorum"}).status, 0);
+    EXPECT_THAT(run({"resize", "scsi0", "3:5", "1GiB"}).out, HasSubstr("\n3:5   -     1GiB "));
+    EXPECT_EQ(run({"resize", "scsi0", "3:5", "--json"}).status, 0);
+    const auto removed = run({"unit", "remove", "scsi0", "3:5"});
+    EXPECT_EQ(removed.status, 0) << removed.err;
+    EXPECT_EQ(removed.out, "");
+    EXPECT_THAT(
+        service_.log(),
+        ElementsAre("units scsi0",
+                    R"(add unit scsi0 {"target":3,"lun":5,"read_only":true,"serial":"S","vendor":"V",)"
+                    R"("product":"P","revision":"R","reservations_file":"/r","state_file":"/s","rotational":true,)"
+                    R"("storage":{"kind":"file","path":"/d.img","direct":true}})",
+                    R"(add unit scsi0 {"target":2,"storage":{"kind":"memory","size":1048576}})",
+                    R"(add unit scsi0 {"disk":"quorum"})", "resize unit scsi0 3:5 1073741824",
+                    "resize unit scsi0 3:5 0", "remove unit scsi0 3:5"));
+    EXPECT_THAT(run({"units", "scsi0", "--json"}).out, StartsWith(R"({"units":[{"target":0,"lun":1,"disk":"",)"));
+    expect_usage_error({"unit"}, "subcommand");
+    expect_usage_error({"unit", "add", "scsi0"}, "one of --blk-file, --memory-size and --null-size is needed");
+    expect_usage_error({"unit", "add", "scsi0", "0:x", "--disk", "q"}, "\"0:x\" is no unit");
+    expect_usage_error({"unit", "add", "scsi0", "x", "--disk", "q"}, "\"x\" is no place for a unit");
+    expect_usage_error({"unit", "add", "scsi0", "--disk", "q", "--direct"}, "--disk excludes");
+    expect_usage_error({"unit", "remove", "scsi0"}, "TARGET:LUN");
+    expect_usage_error({"unit", "remove", "scsi0", "5"}, "\"5\" is no unit");
+    expect_usage_error({"resize", "scsi0", "0:1", "1G", "2G"}, "one word too many");
+    expect_usage_error({"units"}, "DEVICE");
+    service_.fail_with(Error{ErrorKind::timed_out, "its I/O has not ended", 0});
+    const auto failed = run({"unit", "remove", "scsi0", "3:5"});
+    EXPECT_EQ(failed.status, 1);
+    EXPECT_EQ(failed.err, "sidecore: its I/O has not ended\n");
+}
+
+TEST_F(SidecoreCommand, ManagesSharedDisks) {
+    EXPECT_THAT(run({"disks"}).out, HasSubstr("vm1 0:1, vm2 0:1"));
+    EXPECT_THAT(run({"disk", "add", "q", "--null-size", "1GiB", "--serial", "S"}).out, StartsWith("DISK "));
+    EXPECT_THAT(run({"disk", "resize", "q", "20GiB"}).out, HasSubstr("\nq     20GiB "));
+    EXPECT_EQ(run({"disk", "resize", "q"}).status, 0);
+    EXPECT_EQ(run({"disk", "remove", "q"}).status, 0);
+    EXPECT_THAT(
+        service_.log(),
+        ElementsAre("disks", R"(add disk {"name":"q","serial":"S","storage":{"kind":"null","size":1073741824}})",
+                    "resize disk q 21474836480", "resize disk q 0", "remove disk q"));
+    EXPECT_THAT(run({"disks", "--json"}).out, StartsWith(R"({"disks":[{"name":"quorum",)"));
+    EXPECT_THAT(run({"disk", "remove", "../devices"}).err, HasSubstr("there is no disk"));
+    expect_usage_error({"disk", "add", "q"}, "one of --blk-file, --memory-size and --null-size is needed");
+    expect_usage_error({"disk"}, "subcommand");
 }
 
 TEST_F(SidecoreCommand, AddsDevices) {

@@ -114,12 +114,12 @@ TEST(DeviceFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     AddArguments arguments;
     arguments.name = "disk0";
     arguments.socket_path = "d.sock";
-    arguments.file = "../d.img";
-    arguments.direct = true;
-    arguments.engine = "threads";
-    arguments.threads = 4;
-    arguments.read_only = true;
-    arguments.serial = "S";
+    arguments.storage.file = "../d.img";
+    arguments.storage.direct = true;
+    arguments.storage.engine = "threads";
+    arguments.storage.threads = 4;
+    arguments.storage.read_only = true;
+    arguments.storage.serial = "S";
     arguments.vm = "web1";
     arguments.queues = 4;
     arguments.worker = "io0";
@@ -155,7 +155,7 @@ TEST(DeviceFromArguments, ConnectorsAndOtherStorage) {
     arguments.socket_path = "/d.sock";
     arguments.connect = true;
     arguments.retry_interval = "5s";
-    arguments.memory_size = "1MiB";
+    arguments.storage.memory_size = "1MiB";
     auto spec = control::parse_device_spec(control::to_text(device_from_arguments(arguments).value()));
     ASSERT_TRUE(spec) << spec.error().message;
     EXPECT_EQ(spec->mode, control::SocketMode::connect);
@@ -163,11 +163,69 @@ TEST(DeviceFromArguments, ConnectorsAndOtherStorage) {
     EXPECT_EQ(spec->storage.kind, control::StorageKind::memory);
     EXPECT_EQ(spec->storage.size_bytes, 1U << 20U);
 
-    arguments.memory_size.clear();
-    arguments.null_size = "512";
+    arguments.storage.memory_size.clear();
+    arguments.storage.null_size = "512";
     spec = control::parse_device_spec(control::to_text(device_from_arguments(arguments).value()));
     ASSERT_TRUE(spec) << spec.error().message;
     EXPECT_EQ(spec->storage.kind, control::StorageKind::null);
+}
+
+TEST(DiskFromArguments, WhatItMakesIsWhatTheDaemonReads) {
+    ScsiDiskArguments arguments;
+    arguments.storage.file = "d.img";
+    arguments.storage.direct = true;
+    arguments.storage.read_only = true;
+    arguments.storage.serial = "S";
+    arguments.vendor = "V";
+    arguments.product = "P";
+    arguments.revision = "R";
+    arguments.rotational = true;
+    arguments.reservations_file = "r.json";
+    arguments.state_file = "s.json";
+    const std::filesystem::path here = std::filesystem::current_path();
+    control::SharedDiskSpec expected{"q", {true, "S", "V", "P", "R", true, here / "r.json", here / "s.json", {}}};
+    expected.disk.storage = {control::StorageKind::file, here / "d.img", 0, true, control::FileEngine::automatic, {}};
+    const auto disk = control::parse_shared_disk_spec(control::to_text(disk_from_arguments("q", arguments).value()));
+    ASSERT_TRUE(disk) << disk.error().message;
+    EXPECT_EQ(*disk, expected);
+
+    const auto unit =
+        control::parse_unit_spec(control::to_text(unit_from_arguments({.address = "3:5", .disk = arguments}).value()));
+    ASSERT_TRUE(unit) << unit.error().message;
+    EXPECT_EQ(*unit, (control::UnitSpec{3, 5, "", expected.disk}));
+}
+
+TEST(UnitFromArguments, MayBeASharedDisk) {
+    EXPECT_EQ(unit_from_arguments({.address = "", .shared_disk = "q"}).value().dump(), R"({"disk":"q"})");
+    EXPECT_EQ(unit_from_arguments({.address = "7", .shared_disk = "q"}).value().dump(), R"({"target":7,"disk":"q"})");
+    EXPECT_THAT(unit_from_arguments({.address = "256", .shared_disk = "q"}).error().message,
+                HasSubstr("\"256\" is no place for a unit; write TARGET:LUN or TARGET"));
+    EXPECT_THAT(unit_from_arguments({.address = "0:16384", .shared_disk = "q"}).error().message,
+                HasSubstr("\"0:16384\" is no unit"));
+    const auto refused = [](const auto& set) {
+        AddUnitArguments arguments{.address = "", .shared_disk = "q"};
+        set(arguments.disk);
+        return unit_from_arguments(arguments).has_value();
+    };
+    EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.storage.file = "/x"; }));
+    EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.storage.threads = 1; }));
+    EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.storage.read_only = true; }));
+    EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.rotational = true; }));
+    EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.reservations_file = "/r"; }));
+    EXPECT_FALSE(refused([](ScsiDiskArguments& disk) { disk.state_file = "/s"; }));
+}
+
+TEST(ResizeFromWords, KnowsAUnitByItsColon) {
+    const auto read = [](std::vector<std::string> words) { return resize_from_words(words).value(); };
+    EXPECT_EQ(read({}), ResizeArguments());
+    EXPECT_EQ(read({"20GiB"}), (ResizeArguments{{}, "20GiB"}));
+    EXPECT_EQ(read({"0:1"}), (ResizeArguments{control::UnitAddress{0, 1}, ""}));
+    EXPECT_EQ(read({"0:1", "20GiB"}), (ResizeArguments{control::UnitAddress{0, 1}, "20GiB"}));
+    EXPECT_THAT(resize_from_words({"0:x", "1G"}).error().message, HasSubstr("\"0:x\" is no unit"));
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"1G", "2G"}, {"1G", "0:1"}, {"0:1", "1G", "2G"}}) {
+        EXPECT_THAT(resize_from_words(words).error().message, HasSubstr("is one word too many"));
+    }
 }
 
 TEST(DeviceFromArguments, NeedsNameSocketAndOneStorage) {
@@ -176,8 +234,8 @@ TEST(DeviceFromArguments, NeedsNameSocketAndOneStorage) {
     arguments.name = "d";
     arguments.socket_path = "/d";
     EXPECT_THAT(device_from_arguments(arguments).error().message, HasSubstr("one of --blk-file"));
-    arguments.memory_size = "1M";
-    arguments.null_size = "1M";
+    arguments.storage.memory_size = "1M";
+    arguments.storage.null_size = "1M";
     EXPECT_THAT(device_from_arguments(arguments).error().message, HasSubstr("one of --blk-file"));
 }
 

@@ -91,7 +91,7 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
         EXPECT_EQ(error_of(device_with(key, value)), error);
     };
     EXPECT_THAT(error_of(device_with("vm", "\"a b\"")), HasSubstr("vm: vm has to be 1 to 64 letters"));
-    expect("type", "\"gpu\"", "type: type cannot be \"gpu\"; allowed are \"blk\", \"net\"");
+    expect("type", "\"gpu\"", "type: type cannot be \"gpu\"; allowed are \"blk\", \"net\", \"scsi\"");
     expect("socket", "\"d.sock\"", "socket: socket has to be an absolute path");
     expect("socket", "\"/" + std::string(107, 'x') + '"', "socket: socket is longer than 107 bytes");
     expect("socket", "\"/a\\u0000b\"", "socket: socket contains a zero byte");
@@ -113,11 +113,11 @@ TEST(DeviceSpec, RefusesImpossibleValues) {
                 HasSubstr("queue[0].policy.kind: kind cannot be \"x\"; allowed are \"never\", "));
     EXPECT_EQ(error_of(device_with("policy", R"({"kind": null})")), "policy.kind: kind is a string, not null");
     expect("policy", "\"rate\"", "policy: policy is a table, not a string");
-    expect(
-        "colour", "1",
-        "colour: unknown key \"colour\"; device can have calls, limits, mac, mode, mtu, name, "
-        "network, offloads, pairs, policy, queue, queues, read_only, "
-        "retry_interval, schedule, serial, socket, socket_group, socket_permissions, speed, storage, type, vm, worker");
+    expect("colour", "1",
+           "colour: unknown key \"colour\"; device can have calls, limits, mac, mode, mtu, name, "
+           "network, offloads, pairs, policy, queue, queues, read_only, "
+           "retry_interval, schedule, seg_max, serial, socket, socket_group, socket_permissions, speed, storage, type, "
+           "unit, vm, worker");
 }
 
 TEST(DeviceSpec, RefusesImpossibleStorage) {

@@ -171,9 +171,10 @@ TEST(Config, WrongSyntaxIsAnErrorWithItsPlace) {
 }
 
 TEST(Config, UnknownKeysAreErrorsAtTheKey) {
-    EXPECT_THAT(problems_of("  colour = 1\n"), ElementsAre("f.toml:1:3: unknown key \"colour\"; the configuration can "
-                                                           "have calls, costs, daemon, device, placement, policy, "
-                                                           "schedule, switch, worker, workers"));
+    EXPECT_THAT(problems_of("  colour = 1\n"),
+                ElementsAre("f.toml:1:3: unknown key \"colour\"; the configuration can "
+                            "have calls, costs, daemon, device, disk, placement, policy, "
+                            "schedule, switch, worker, workers"));
     EXPECT_THAT(problems_of("[daemon]\n sokcet = 1\n"),
                 ElementsAre("f.toml:2:2: unknown key \"sokcet\"; daemon can have control_socket, control_socket_group, "
                             "control_socket_permissions, log_level"));
@@ -277,6 +278,74 @@ TEST(Config, SwitchesHaveToExistAndDiffer) {
                 ElementsAre("f.toml:4:8: the switch name \"a\" is taken, at f.toml:2:8"));
     EXPECT_THAT(problems_of("[[switch]]\nname = \"a\"\nworker = \"w\"\nuplink = { kind = \"null\" }\n"),
                 ElementsAre("f.toml:3:10: there is no worker \"w\"; there are worker0"));
+}
+
+TEST(Config, HasScsiDevicesAndDisksThatTheyShare) {
+    const auto config = parse_config(R"(
+[[disk]]
+name = "quorum"
+serial = "Q1"
+reservations_file = "/var/lib/sidecore/quorum.json"
+storage = { kind = "file", path = "/srv/quorum.img" }
+[[device]]
+name = "vm1-scsi"
+type = "scsi"
+socket = "/run/s0"
+queues = 4
+seg_max = 256
+[[device.unit]]
+storage = { kind = "memory", size = "1GiB" }
+rotational = true
+[[device.unit]]
+target = 1
+lun = 5
+disk = "quorum"
+[[device.queue]]
+index = 5
+policy = { kind = "always" }
+)",
+                                     "f.toml");
+    ASSERT_TRUE(config) << config.error().front().where << config.error().front().what;
+    ASSERT_EQ(config->disks.size(), 1U);
+    EXPECT_EQ(config->disks[0].name, "quorum");
+    EXPECT_EQ(config->disks[0].disk.serial, "Q1");
+    EXPECT_EQ(config->disks[0].disk.storage.path, "/srv/quorum.img");
+    const control::DeviceSpec& device = config->devices.at(0);
+    EXPECT_EQ(device.queues, 6);
+    EXPECT_EQ(device.scsi.seg_max, 256);
+    ASSERT_EQ(device.scsi.units.size(), 2U);
+    EXPECT_EQ(device.scsi.units[0].lun, 0);
+    EXPECT_TRUE(device.scsi.units[0].disk.rotational);
+    EXPECT_EQ(device.scsi.units[1].target, 1);
+    EXPECT_EQ(device.scsi.units[1].lun, 5);
+    EXPECT_EQ(device.scsi.units[1].shared_disk, "quorum");
+}
+
+TEST(Config, MistakesOfScsiDevicesHaveTheirPlaces) {
+    const std::string device = "[[device]]\nname = \"s\"\ntype = \"scsi\"\nsocket = \"/run/s\"\n";
+    EXPECT_THAT(problems_of(device + "[[device.unit]]\ndisk = \"q\"\n"),
+                ElementsAre("f.toml:6:8: there is no disk \"q\"; there are none"));
+    const std::string disk = "[[disk]]\nname = \"a\"\nstorage = { kind = \"null\", size = 512 }\n";
+    EXPECT_THAT(problems_of(disk + device + "[[device.unit]]\ndisk = \"q\"\n"),
+                ElementsAre("f.toml:9:8: there is no disk \"q\"; there are a"));
+    EXPECT_THAT(problems_of(disk + disk), ElementsAre("f.toml:5:8: the disk name \"a\" is taken, at f.toml:2:8"));
+    EXPECT_THAT(problems_of(disk + device +
+                            "[[device.unit]]\ndisk = \"a\"\n[[device.unit]]\nlun = 0\ndisk = \"a\"\n"
+                            "[[device.unit]]\nlun = 0\ndisk = \"a\"\n"),
+                ElementsAre("f.toml:13:1: the unit 0:0 is there twice"));
+    EXPECT_THAT(problems_of(device + "[[device.unit]]\nlun = 20000\ncolour = 1\n"),
+                ElementsAre(HasSubstr("f.toml:6:7: lun cannot be 20000"),
+                            HasSubstr("f.toml:5:1: unit needs the key \"storage\""),
+                            HasSubstr("f.toml:7:1: unknown key \"colour\"")));
+    const std::string file = "reservations_file = \"/r\"\n";
+    const std::string unit = "[[device.unit]]\n" + file + "storage = { kind = \"null\", size = 512 }\n";
+    EXPECT_THAT(problems_of(disk + file + device + unit + unit),
+                ElementsAre("f.toml:10:21: the file \"/r\" is taken, at f.toml:4:21",
+                            "f.toml:13:21: the file \"/r\" is taken, at f.toml:4:21"));
+    EXPECT_THAT(problems_of(device + "unit = 1\n"), ElementsAre("f.toml:5:8: unit is an array, not an integer"));
+    EXPECT_THAT(problems_of("[[disk]]\nstorage = { kind = \"null\", size = 512 }\n"),
+                ElementsAre("f.toml:1:1: disk needs the key \"name\""));
+    EXPECT_THAT(problems_of("disk = 1\n"), ElementsAre("f.toml:1:8: disk is an array, not an integer"));
 }
 
 TEST(Config, AllProblemsAreReportedAtOnce) {

@@ -106,6 +106,50 @@ TEST_F(ControlRoutes, AnnounceDevices) {
     EXPECT_EQ(ask("POST", "/v1/devices/net0/announce").status, 422U);
 }
 
+TEST_F(ControlRoutes, ManageUnits) {
+    EXPECT_EQ(control::parse_unit_list(ask("GET", "/v1/devices/scsi0/units").body).value().size(), 1U);
+    EXPECT_EQ(control::parse_unit_info(ask("GET", "/v1/devices/scsi0/units/3:5").body).value().address,
+              (control::UnitAddress{3, 5}));
+    EXPECT_EQ(ask("POST", "/v1/devices/scsi0/units", R"({"target": 1, "disk": "quorum"})").status, 201U);
+    const ControlReply resized = ask("POST", "/v1/devices/scsi0/units/0:1/resize", R"({"size": "1GiB"})");
+    EXPECT_EQ(control::parse_unit_info(resized.body).value().disk.capacity_bytes, 1U << 30U);
+    EXPECT_EQ(ask("POST", "/v1/devices/scsi0/units/0:1/resize", "{}").status, 200U);
+    EXPECT_EQ(ask("DELETE", "/v1/devices/scsi0/units/0:1").status, 204U);
+    EXPECT_THAT(service_.log(),
+                ElementsAre("units scsi0", "unit scsi0 3:5", R"(add unit scsi0 {"target":1,"disk":"quorum"})",
+                            "resize unit scsi0 0:1 1073741824", "resize unit scsi0 0:1 0", "remove unit scsi0 0:1"));
+
+    for (const std::string_view address : {"0", "256:0", "a:b", "0:1:2"}) {
+        const std::string path = "/v1/devices/scsi0/units/" + std::string(address);
+        EXPECT_EQ(ask("GET", path).status, 404U);
+        EXPECT_EQ(ask("DELETE", path).status, 404U);
+        EXPECT_THAT(ask("POST", path + "/resize", "{}").body, HasSubstr("is no unit; write TARGET:LUN"));
+    }
+    EXPECT_EQ(ask("POST", "/v1/devices/scsi0/units", "{}").status, 400U);
+    EXPECT_EQ(ask("POST", "/v1/devices/scsi0/units/0:1/resize", R"({"size": 1})").status, 400U);
+    EXPECT_EQ(ask("PATCH", "/v1/devices/scsi0/units/0:1").allow, "GET, DELETE");
+    service_.fail_with(Error{ErrorKind::timed_out, "its I/O has not ended", 0});
+    EXPECT_EQ(ask("DELETE", "/v1/devices/scsi0/units/0:1").status, 504U);
+    service_.fail_with(Error{ErrorKind::unsupported, "it has none", 0});
+    EXPECT_EQ(ask("GET", "/v1/devices/disk0/units").status, 422U);
+}
+
+TEST_F(ControlRoutes, ManageSharedDisks) {
+    EXPECT_EQ(control::parse_shared_disk_list(ask("GET", "/v1/disks").body).value().at(0).name, "quorum");
+    EXPECT_EQ(control::parse_shared_disk_info(ask("GET", "/v1/disks/quorum").body).value().units.size(), 2U);
+    EXPECT_EQ(ask("POST", "/v1/disks", R"({"name": "d", "storage": {"kind": "null", "size": 512}})").status, 201U);
+    EXPECT_EQ(ask("POST", "/v1/disks/d/resize", R"({"size": 1024})").status, 200U);
+    EXPECT_EQ(ask("DELETE", "/v1/disks/d").status, 204U);
+    EXPECT_THAT(service_.log(),
+                ElementsAre("disks", "disk quorum", R"(add disk {"name":"d","storage":{"kind":"null","size":512}})",
+                            "resize disk d 1024", "remove disk d"));
+    EXPECT_EQ(ask("POST", "/v1/disks", R"({"name": "d"})").status, 400U);
+    EXPECT_EQ(ask("POST", "/v1/disks/d/resize", R"({"size": 1})").status, 400U);
+    service_.fail_with(Error{ErrorKind::not_found, "there is none", 0});
+    EXPECT_EQ(ask("GET", "/v1/disks/x").status, 404U);
+    EXPECT_EQ(ask("DELETE", "/v1/disks/x").status, 404U);
+}
+
 TEST_F(ControlRoutes, ManageSwitches) {
     EXPECT_EQ(control::parse_switch_list(ask("GET", "/v1/switches").body).value().at(0).name, "lan");
     EXPECT_EQ(control::parse_switch_info(ask("GET", "/v1/switches/lan").body).value().ports.size(), 2U);

@@ -83,6 +83,25 @@ public:
         return device;
     }
 
+    static control::ScsiDiskInfo make_scsi_disk() {
+        return {.serial = "S/N 1",
+                .identity = "naa.3000000000000001",
+                .capacity_bytes = 10ULL << 30U,
+                .storage_kind = "file",
+                .storage_description = "/srv/d.img, io_uring"};
+    }
+    static control::UnitInfo make_unit(control::UnitAddress address) { return {address, "", make_scsi_disk()}; }
+    static control::SharedDiskInfo make_disk(std::string name) {
+        return {std::move(name), {"vm1 0:1", "vm2 0:1"}, make_scsi_disk()};
+    }
+    static control::DeviceInfo make_scsi_device(std::string name) {
+        control::DeviceInfo device = make_device(std::move(name), 3);
+        device.type = "scsi";
+        device.disk.reset();
+        device.scsi = control::ScsiInfo{{make_unit({0, 1})}};
+        return device;
+    }
+
     static control::Settings make_settings() {
         return daemon::built_in_queue_settings()
             .overridden_by({{control::Setting::kind, "rate"}}, control::Level::daemon)
@@ -172,7 +191,7 @@ public:
             return failure(ErrorKind::already_exists, fmt::format("there is a device \"{}\" already", spec.name));
         }
         const std::lock_guard lock(mutex_);
-        devices_.push_back(make_device(spec.name, spec.queues));
+        devices_.push_back(spec.is_scsi() ? make_scsi_device(spec.name) : make_device(spec.name, spec.queues));
         return devices_.back();
     }
     Result<void> remove_device(std::string_view name) override {
@@ -190,6 +209,61 @@ public:
         device.disk->capacity_bytes = request.size_bytes;
         return device;
     }
+    Result<std::vector<control::UnitInfo>> units(std::string_view device) override {
+        note(fmt::format("units {}", device));
+        SIDECORE_TRY(outcome());
+        return std::vector{make_unit({0, 1})};
+    }
+    Result<control::UnitInfo> unit(std::string_view device, control::UnitAddress address) override {
+        note(fmt::format("unit {} {}", device, control::to_string(address)));
+        SIDECORE_TRY(outcome());
+        return make_unit(address);
+    }
+    Result<control::UnitInfo> add_unit(std::string_view device, const control::UnitSpec& spec) override {
+        note(fmt::format("add unit {} {}", device, control::to_text(control::to_json(spec))));
+        SIDECORE_TRY(outcome());
+        control::UnitInfo unit = make_unit({spec.target, spec.lun.value_or(0)});
+        unit.shared_disk = spec.shared_disk;
+        return unit;
+    }
+    Result<void> remove_unit(std::string_view device, control::UnitAddress address) override {
+        note(fmt::format("remove unit {} {}", device, control::to_string(address)));
+        return outcome();
+    }
+    Result<control::UnitInfo> resize_unit(std::string_view device, control::UnitAddress address,
+                                          const control::ResizeRequest& request) override {
+        note(fmt::format("resize unit {} {} {}", device, control::to_string(address), request.size_bytes));
+        SIDECORE_TRY(outcome());
+        control::UnitInfo unit = make_unit(address);
+        unit.disk.capacity_bytes = request.size_bytes;
+        return unit;
+    }
+    std::vector<control::SharedDiskInfo> disks() override {
+        note("disks");
+        return {make_disk("quorum")};
+    }
+    Result<control::SharedDiskInfo> disk(std::string_view name) override {
+        note(fmt::format("disk {}", name));
+        SIDECORE_TRY(outcome());
+        return make_disk(std::string(name));
+    }
+    Result<control::SharedDiskInfo> add_disk(const control::SharedDiskSpec& spec) override {
+        note("add disk " + control::to_text(control::to_json(spec)));
+        SIDECORE_TRY(outcome());
+        return make_disk(spec.name);
+    }
+    Result<void> remove_disk(std::string_view name) override {
+        note(fmt::format("remove disk {}", name));
+        return outcome();
+    }
+    Result<control::SharedDiskInfo> resize_disk(std::string_view name, const control::ResizeRequest& request) override {
+        note(fmt::format("resize disk {} {}", name, request.size_bytes));
+        SIDECORE_TRY(outcome());
+        control::SharedDiskInfo disk = make_disk(std::string(name));
+        disk.disk.capacity_bytes = request.size_bytes;
+        return disk;
+    }
+
     Result<void> announce_device(std::string_view name) override {
         note(fmt::format("announce {}", name));
         return outcome();

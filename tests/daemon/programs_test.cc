@@ -65,8 +65,8 @@ protected:
         ASSERT_TRUE(daemon_->wait_for_error_output("control socket")) << daemon_->wait().err;
     }
 
-    std::string ask(std::string_view method, std::string_view path) {
-        auto reply = control::HttpClient::create(control_socket()).value().request(method, path);
+    std::string ask(std::string_view method, const std::string& path, const std::string& body = {}) {
+        auto reply = control::HttpClient::create(control_socket()).value().request(method, path, body);
         return reply ? *reply : "error: " + reply.error().message;
     }
 
@@ -135,6 +135,50 @@ TEST_F(Sidecored, ServesItsDevicesAndStopsInOrder) {
     EXPECT_FALSE(std::filesystem::exists(control_socket()));
     EXPECT_FALSE(std::filesystem::exists(socket(0)));
     EXPECT_FALSE(std::filesystem::exists(socket(1)));
+}
+
+TEST_F(Sidecored, ServesScsiDevicesWhoseUnitsComeAndGo) {
+    start(
+        fmt::format("[[disk]]\nname = \"quorum\"\nstorage = {{ kind = \"memory\", size = \"1MiB\" }}\n"
+                    "[[device]]\nname = \"scsi0\"\ntype = \"scsi\"\nsocket = \"{}\"\nqueues = 2\n"
+                    "[[device.unit]]\ndisk = \"quorum\"\n",
+                    socket(0)));
+    const std::string units = "/v1/devices/scsi0/units";
+    EXPECT_EQ(control::parse_device_info(ask("GET", "/v1/devices/scsi0")).value().queues.size(), 4U);
+
+    const std::string image = folder_ / "d.img";
+    std::ofstream(image) << std::string(4096, 'x');
+    const std::string own = fmt::format(R"({{"target": 1, "storage": {{"kind": "file", "path": "{}"}}}})", image);
+    const auto added = control::parse_unit_info(ask("POST", units, own));
+    ASSERT_TRUE(added) << added.error().message;
+    EXPECT_EQ(control::to_string(added->address), "1:0");
+    EXPECT_EQ(added->disk.capacity_bytes, 4096U);
+    EXPECT_EQ(
+        control::parse_unit_info(ask("POST", units + "/1:0/resize", R"({"size": 8192})")).value().disk.capacity_bytes,
+        8192U);
+    EXPECT_EQ(std::filesystem::file_size(image), 8192U);
+    EXPECT_EQ(control::parse_unit_list(ask("GET", units)).value().size(), 2U);
+
+    // A device that is added at run time shares the disk.
+    const std::string device = fmt::format(
+        R"({{"name": "scsi1", "type": "scsi", "socket": "{}", "unit": [{{"lun": 7, "disk": "quorum"}}]}})", socket(1));
+    ASSERT_TRUE(control::parse_device_info(ask("POST", "/v1/devices", device)));
+    EXPECT_EQ(control::parse_shared_disk_info(ask("POST", "/v1/disks/quorum/resize", R"({"size": "2MiB"})"))
+                  .value()
+                  .units.size(),
+              2U);
+    EXPECT_EQ(control::parse_unit_info(ask("GET", "/v1/devices/scsi1/units/0:7")).value().disk.capacity_bytes,
+              2U << 20U);
+    EXPECT_THAT(ask("DELETE", "/v1/disks/quorum"), HasSubstr("in use: remove the units scsi0 0:0, scsi1 0:7 first"));
+
+    EXPECT_EQ(ask("DELETE", units + "/1:0"), "");
+    EXPECT_TRUE(control::parse_unit_info(ask("POST", units, own))) << "the file is free again";
+    EXPECT_EQ(ask("DELETE", units + "/0:0"), "");
+    EXPECT_EQ(ask("DELETE", "/v1/devices/scsi1"), "");
+    EXPECT_EQ(ask("DELETE", "/v1/disks/quorum"), "");
+    EXPECT_THAT(ask("GET", units + "/0:0"), HasSubstr("has no unit 0:0"));
+    daemon_->send(SIGTERM);
+    EXPECT_EQ(daemon_->wait().status, 0);
 }
 
 TEST_F(Sidecored, StopsOnAnInterruptToo) {

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -88,6 +89,30 @@ class GuestTest(unittest.TestCase):
         self.say(f"{guest.name} booted in {guest.boot_seconds:.2f} s")
         return guest
 
+    def use_as_filesystem(self, guest, device, disk):
+        """Makes a filesystem, fills, trims and checks it in the guest, which then ends; the host finds the same files in it."""
+        sums = guest.run(f"""
+            mkfs.ext4 -q -F -E nodiscard {device}
+            mount -t ext4 {device} /mnt
+            mkdir -p /mnt/deep/er
+            cp /bin/busybox /bin/fio /lib/x86_64-linux-gnu/* /mnt/deep/er/
+            for i in $(seq 1 60); do dd if=/dev/urandom of=/mnt/deep/$i bs=7001 count=$i 2>/dev/null; done
+            dd if=/dev/urandom of=/mnt/large bs=1M count=24 conv=fsync 2>/dev/null
+            ln -s deep/1 /mnt/link
+            cd /mnt && find . -type f | sort | xargs sha256sum
+        """, timeout=90)
+        full = disk.allocated_bytes()
+        trimmed = guest.run("cd /; rm /mnt/large; sync; fstrim -v /mnt", timeout=60)
+        self.assertIn("trimmed", trimmed)
+        self.assertLess(disk.allocated_bytes(), full - 20 * MIB)
+        check = guest.run(f"umount /mnt; fsck.ext4 -f -n {device}", timeout=60)
+        self.assertNotIn("FIXED", check)
+        guest.shut_down()
+
+        expected = {line.split()[1]: line.split()[0] for line in sums.splitlines() if "large" not in line}
+        self.assertGreater(len(expected), 60)
+        self.assertEqual(files_in(disk.path, self.workspace / "files"), expected)
+
     def finish(self):
         """The orderly end, which looks for complaints of the guests and of the back-end."""
         for guest in self.guests:
@@ -158,6 +183,16 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
+def files_in(image, directory):
+    """Checks the ext4 image on the host and copies its files out, without mounting it: {path: SHA-256}."""
+    subprocess.run(["/sbin/e2fsck", "-f", "-n", image], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    directory.mkdir()
+    subprocess.run(["/sbin/debugfs", "-R", f"rdump / {directory}", image], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return {f"./{path.relative_to(directory)}": sha256_of(path)
+            for path in directory.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
 def fio_verify(device, size, seed, bs="512-64k", depth=16, rw="randwrite", name="verify", extra=""):
     """The fio command that writes `size` bytes and reads all of them back, with a CRC32C in every block."""
     return (f"fio --name={name} --filename={device} --ioengine=io_uring --direct=1 --thread --rw={rw} --bsrange={bs} "
@@ -173,9 +208,10 @@ def in_parallel(commands):
 
 
 def expect_within(condition, timeout, what):
-    """Looks again and again until `condition()` holds."""
+    """Looks again and again until `condition()` holds, and returns its value."""
     deadline = time.monotonic() + timeout
-    while not condition():
+    while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what}")
         time.sleep(0.02)
+    return value

@@ -2,7 +2,6 @@
 """What a guest sees of its disk, and what its block layer and its filesystem do with it."""
 
 import hashlib
-import subprocess
 
 from common import MIB, GuestTest, expect_within, for_each_kind, needs, sha256_of
 
@@ -100,28 +99,7 @@ class Disk(GuestTest):
     def test_filesystem(self):
         """A filesystem made, filled, trimmed and checked in the guest is sound and has the same files on the host."""
         disk = self.file_disk(size=96 * MIB)
-        guest = self.boot(disk)
-        sums = guest.run("""
-            mkfs.ext4 -q -F -E nodiscard /dev/vda
-            mount -t ext4 /dev/vda /mnt
-            mkdir -p /mnt/deep/er
-            cp /bin/busybox /bin/fio /lib/x86_64-linux-gnu/* /mnt/deep/er/
-            for i in $(seq 1 60); do dd if=/dev/urandom of=/mnt/deep/$i bs=7001 count=$i 2>/dev/null; done
-            dd if=/dev/urandom of=/mnt/large bs=1M count=24 conv=fsync 2>/dev/null
-            ln -s deep/1 /mnt/link
-            cd /mnt && find . -type f | sort | xargs sha256sum
-        """, timeout=90)
-        full = disk.allocated_bytes()
-        trimmed = guest.run("cd /; rm /mnt/large; sync; fstrim -v /mnt", timeout=60)
-        self.assertIn("trimmed", trimmed)
-        self.assertLess(disk.allocated_bytes(), full - 20 * MIB)
-        check = guest.run("umount /mnt; fsck.ext4 -f -n /dev/vda", timeout=60)
-        self.assertNotIn("FIXED", check)
-        guest.shut_down()
-
-        expected = {line.split()[1]: line.split()[0] for line in sums.splitlines() if "large" not in line}
-        self.assertGreater(len(expected), 60)
-        self.assertEqual(files_in(disk.path, self.workspace / "files"), expected)
+        self.use_as_filesystem(self.boot(disk), "/dev/vda", disk)
         self.finish()
 
     @needs("resize")
@@ -142,13 +120,3 @@ class Disk(GuestTest):
         with open(disk.path, "rb") as file:
             self.assertEqual(hashlib.sha256(file.read(16 * MIB)).hexdigest(), before)
         self.finish()
-
-
-def files_in(image, directory):
-    """Checks the ext4 image on the host and copies its files out, without mounting it: {path: SHA-256}."""
-    subprocess.run(["/sbin/e2fsck", "-f", "-n", image], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    directory.mkdir()
-    subprocess.run(["/sbin/debugfs", "-R", f"rdump / {directory}", image], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
-    return {f"./{path.relative_to(directory)}": sha256_of(path)
-            for path in directory.rglob("*") if path.is_file() and not path.is_symlink()}

@@ -418,6 +418,75 @@ TEST_P(BlockBackendTest, ResizeUnderLoad) {
     worker.join();
 }
 
+/// Requests are cancelled right after they were submitted, when they may be anywhere; and once more when they may be done.
+TEST_P(BlockBackendTest, CancelledRequestsComeBackOnce) {
+    const Disk disk = open();
+    constexpr std::size_t depth = 128;
+    QueueUser user(*disk.backend, depth);
+    const std::uint64_t block = disk.backend->geometry().logical_block_bytes;
+    Bytes memory(depth * block + 1);
+    for (unsigned round = 0; round < 4; ++round) {
+        std::vector<BlockRequest> requests(depth);
+        std::vector<iovec> segments(depth);
+        std::vector<BlockRequest*> batch;
+        for (std::size_t i = 0; i < depth; ++i) {
+            // In every second round at odd addresses, so that direct I/O makes them wait for bounce buffers.
+            segments[i] = {memory.data() + round % 2 + i * block, block};
+            requests[i].offset_bytes = i * block;
+            requests[i].length_bytes = block;
+            requests[i].segments = {&segments[i], 1};
+            // Few of the last: a loop device takes long for them.
+            requests[i].operation = i % 16 == 15 ? BlockOperation::write_zeroes_unmap
+                                    : i % 2 == 0 ? BlockOperation::read
+                                                 : BlockOperation::write;
+            batch.push_back(&requests[i]);
+        }
+        user.queue().submit(batch);
+        for (std::size_t i = 1; i < depth; i += 2) {
+            user.queue().cancel(requests[depth - i]);
+            user.queue().cancel(requests[depth - i]);
+        }
+        std::set<BlockRequest*> back;
+        for (BlockRequest* request : user.wait(depth)) {
+            EXPECT_TRUE(back.insert(request).second);
+            const bool cancelled = (request - requests.data()) % 2 == 1;
+            EXPECT_TRUE(request->result == 0 || (cancelled && request->result == -ECANCELED)) << request->result;
+        }
+        BlockRequest* more[1];
+        EXPECT_EQ(user.queue().reap(more), 0U);
+    }
+    EXPECT_EQ(user.run(BlockOperation::flush), 0) << "the queue is as good as before";
+}
+
+TEST_P(BlockBackendTest, HolesAreToldWhereTheyAreKnown) {
+    const Disk disk = open();
+    QueueUser user(*disk.backend, 4);
+    constexpr std::uint64_t piece = 256U << 10U;
+    const Bytes ones(piece, std::byte{1});
+    EXPECT_EQ(user.write(2 * piece, ones), 0);
+    EXPECT_EQ(user.run(BlockOperation::flush), 0);
+    const auto allocated_bytes = [&](std::uint64_t from, std::uint64_t to) {
+        std::uint64_t sum = 0;
+        for (std::uint64_t at = from; at < to;) {
+            const AllocatedRun run = disk.backend->allocated_run(at);
+            EXPECT_NE(run.length_bytes, 0U);
+            const std::uint64_t length = std::min(run.length_bytes, to - at);
+            sum += run.allocated ? length : 0;
+            at += length;
+        }
+        return sum;
+    };
+    EXPECT_EQ(allocated_bytes(2 * piece, 3 * piece), piece) << "what has been written is no hole";
+    const std::uint64_t elsewhere = allocated_bytes(4 * piece, capacity);
+    EXPECT_TRUE(elsewhere == 0 || elsewhere == capacity - 4 * piece) << "known, or not at all: " << elsewhere;
+    if (elsewhere == 0 && disk.backend->geometry().can_discard) {
+        EXPECT_EQ(user.run(BlockOperation::write_zeroes_unmap, 2 * piece, piece), 0);
+        EXPECT_EQ(allocated_bytes(2 * piece, 3 * piece), 0U);
+    }
+    const bool tells = GetParam().name == "memory" || GetParam().name.starts_with("tmpfs");
+    EXPECT_TRUE(!tells || elsewhere == 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, BlockBackendTest, testing::ValuesIn(all_kinds()),
                          [](const auto& kind) { return kind.param.name; });
 

@@ -406,5 +406,42 @@ TEST_F(FileOperationTest, SurvivesAnyMixtureOfResults) {
     }
 }
 
+TEST_F(FileOperationTest, ACancelledStepIsNotTriedAgain) {
+    for (const int interruption : {-ECANCELED, -EINTR, -EAGAIN}) {
+        segments_.clear();
+        make_request(BlockOperation::write, 8192);
+        start();
+        EXPECT_FALSE(operation_.complete(interruption)) << "nobody has cancelled it";
+        operation_.next();
+        operation_.cancel();
+        EXPECT_TRUE(operation_.complete(interruption));
+        EXPECT_EQ(request_.result, -ECANCELED);
+    }
+    segments_.clear();
+    make_request(BlockOperation::write, 8192);
+    start();
+    EXPECT_FALSE(operation_.complete(-ECANCELED)) << "the next request of the operation is another matter";
+}
+
+TEST_F(FileOperationTest, ACancelledRequestEndsWithItsStepAndKeepsTheResultOfTheLastOne) {
+    make_request(BlockOperation::write, 8192);
+    start();
+    operation_.cancel();
+    EXPECT_TRUE(operation_.complete(4096));
+    EXPECT_EQ(request_.result, -ECANCELED) << "a half has not been written";
+
+    segments_.clear();
+    make_request(BlockOperation::write, 8192);
+    start();
+    operation_.cancel();
+    EXPECT_TRUE(operation_.complete(8192));
+    EXPECT_EQ(request_.result, 0);
+
+    start();
+    operation_.cancel();
+    EXPECT_TRUE(operation_.complete(-ENOSPC));
+    EXPECT_EQ(request_.result, -ENOSPC);
+}
+
 }  // namespace
 }  // namespace sidecore::storage::test

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots real Linux guests that have vhost-user disks and networks: user-mode Linux, and QEMU.
+"""Boots real Linux guests that have vhost-user disks, SCSI hosts and networks: user-mode Linux, and QEMU.
 
 Both boot a small initramfs (tools/guest/build-images) whose only program runs the scripts that come over a terminal
 of their own. The kernel's messages go into a file, which shut_down() reads for complaints.
@@ -25,7 +25,7 @@ IMAGES = pathlib.Path(os.environ.get("SIDECORE_GUEST_IMAGES", ROOT / "build" / "
 # What a healthy guest's kernel does not say.
 COMPLAINTS = re.compile(r"BUG:|WARNING:|Oops:|Call Trace|kernel BUG|Kernel panic|I/O error|blocked for more than|"
                         r"EXT4-fs (error|warning)|virtio.*(is not a head|id \d+ out of range|unexpected|device reports)|"
-                        r"virtio_blk.*(fail|error)")
+                        r"virtio_(blk|scsi).*(fail|error)")
 
 # On a busy host an emulated machine's timers come late; its kernel must neither panic over that nor, for its clock,
 # take to a timer that costs an exit at every look.
@@ -126,12 +126,13 @@ class UmlGuest(Guest):
     kind = "uml"
     boot_timeout = 30
 
-    def __init__(self, sockets, memory_mib=192, files=None, name="uml", networks=(), arguments=()):
+    def __init__(self, sockets, memory_mib=192, files=None, name="uml", networks=(), scsi=(), arguments=()):
         super().__init__(name, files)
         words = ["linux.uml", f"mem={memory_mib}M", f"initrd={self.initrd}", f"uml_dir={self._workspace.path}/",
                  "con=null", "con0=null,fd:1", "agent=tty1", "panic=-1"]
         words += [f"virtio_uml.device={path}:2" for path in sockets]
         words += [f"virtio_uml.device={network.socket}:1" for network in networks]
+        words += [f"virtio_uml.device={device.socket}:8" for device in scsi]
         words += arguments
         # All it prints is its kernel's log.
         self.kernel_log = self._workspace / "output.log"
@@ -145,7 +146,7 @@ class QemuGuest(Guest):
     boot_timeout = 120
 
     def __init__(self, sockets, queues=1, event_idx=True, cpus=None, memory_mib=256, files=None, name="qemu",
-                 networks=(), arguments=()):
+                 networks=(), scsi=(), arguments=()):
         super().__init__(name, files)
         accelerator = "kvm" if kvm_works() else "tcg,thread=multi"
         words = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot", "-no-user-config",
@@ -166,6 +167,10 @@ class QemuGuest(Guest):
                       "-netdev", f"vhost-user,id=netdev{index},chardev=net{index},queues={network.pairs}",
                       "-device", f"virtio-net-pci,netdev=netdev{index},mac={network.mac},romfile=,"
                                  f"mq={'on' if network.pairs > 1 else 'off'},vectors=0,"
+                                 f"event_idx={'on' if event_idx else 'off'}"]
+        for index, device in enumerate(scsi):
+            words += ["-chardev", f"socket,id=scsi{index},path={device.socket}",
+                      "-device", f"vhost-user-scsi-pci,chardev=scsi{index},num_queues={min(queues, device.queues)},"
                                  f"event_idx={'on' if event_idx else 'off'}"]
         words += arguments
         self._boot(lambda fd: words + ["-chardev", f"socket,id=agent,fd={fd}", "-serial", "chardev:agent"])

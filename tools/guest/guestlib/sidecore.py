@@ -15,7 +15,7 @@ class Sidecore(Program):
     """sidecored with one worker (unless `config` says otherwise) and, at first, no device."""
 
     name = "sidecore"
-    abilities = frozenset({"policies", "resize", "net"})
+    abilities = frozenset({"policies", "resize", "net", "scsi"})
     write_cache = "write back"
     serial_of = staticmethod(lambda disk: disk.name[:20])
 
@@ -44,9 +44,32 @@ class Sidecore(Program):
     def add(self, disk):
         """Serves `disk`, and fills in its socket."""
         disk.socket = self._workspace / f"{disk.name}.sock"
-        storage = ["--blk-file", disk.path] if disk.storage == "file" else [f"--{disk.storage}-size", disk.size]
-        self.command("add", disk.name, "--socket-path", disk.socket, "--num-queues", disk.queues, *storage,
-                     *(["--read-only"] if disk.read_only else []))
+        self.command("add", disk.name, "--socket-path", disk.socket, "--num-queues", disk.queues, *options_of(disk))
+
+    def share(self, disk, **keys):
+        """Makes of `disk` one that units of several devices may be."""
+        self.command("disk", "add", disk.name, *options_of(disk, keys))
+        disk.shared = True
+
+    def add_scsi(self, device):
+        """Serves a SCSI device with its units, and fills in its socket."""
+        device.socket = self._workspace / f"{device.name}.sock"
+        self.command("add", "--from", self._write_spec({"name": device.name, "type": "scsi", "socket": str(device.socket),
+                                                        "queues": device.queues, "unit": [spec_of(unit) for unit in device.units]}))
+
+    def add_unit(self, device, unit):
+        """Gives a running SCSI device one more unit."""
+        what = ["--disk", unit.disk.name] if unit.disk.shared else options_of(unit.disk, unit.keys)
+        self.command("unit", "add", device.name, unit.address, *what)
+        device.units.append(unit)
+
+    def resize_unit(self, device, unit, size):
+        self.command("resize", device.name, unit.address, size)
+        unit.disk.size = size
+
+    def remove_unit(self, device, unit):
+        self.command("unit", "remove", device.name, unit.address)
+        device.units.remove(unit)
 
     def add_switch(self, name, tap):
         """A switch whose way out is the host's interface `tap`, which is made."""
@@ -55,11 +78,9 @@ class Sidecore(Program):
     def add_network(self, network, /, **keys):
         """Serves a network device, on a tap interface of the network's name unless `keys` say otherwise, and fills in its socket."""
         network.socket = self._workspace / f"{network.name}.sock"
-        spec = self._workspace / f"{network.name}.json"
-        spec.write_text(json.dumps({"name": network.name, "type": "net", "socket": str(network.socket), "pairs": network.pairs,
-                                    "mac": network.mac, "network": network.back_end or {"kind": "tap", "interface": network.name},
-                                    **keys}))
-        self.command("add", "--from", spec)
+        spec = {"name": network.name, "type": "net", "socket": str(network.socket), "pairs": network.pairs, "mac": network.mac,
+                "network": network.back_end or {"kind": "tap", "interface": network.name}, **keys}
+        self.command("add", "--from", self._write_spec(spec))
 
     def resize(self, disk, size):
         self.command("resize", disk.name, size)
@@ -110,6 +131,12 @@ class Sidecore(Program):
         if status != 0 or any(alarm in log for alarm in ALARMS):
             raise GuestError(f"sidecored ended with status {status}\n{self._process.log_end(60)}")
 
+    def _write_spec(self, spec):
+        """A file with what `--from` reads."""
+        path = self._workspace / "spec.json"
+        path.write_text(json.dumps(spec))
+        return path
+
     def _answers(self):
         if not self._process.running():
             raise GuestError(f"sidecored has ended\n{self._process.log_end()}")
@@ -117,6 +144,25 @@ class Sidecore(Program):
             return self.ask("version")
         except GuestError:
             return None
+
+
+def options_of(disk, keys=None):
+    """The command line's words for a disk; `keys`: more of what the configuration may say of it."""
+    words = ["--path", disk.path] if disk.storage == "file" else [f"--{disk.storage}-size", disk.size]
+    words += ["--read-only"] if disk.read_only else []
+    for key, value in (keys or {}).items():
+        words += [f"--{key.replace('_', '-')}"] + ([] if value is True else [value])
+    return words
+
+
+def spec_of(unit):
+    """The configuration's table for a unit."""
+    disk = unit.disk
+    spec = {"target": unit.target, "lun": unit.lun, **unit.keys}
+    if disk.shared:
+        return {**spec, "disk": disk.name}
+    storage = {"kind": "file", "path": str(disk.path)} if disk.storage == "file" else {"kind": disk.storage, "size": disk.size}
+    return {**spec, "storage": storage, **({"read_only": True} if disk.read_only else {})}
 
 
 def find_program(directory, name):

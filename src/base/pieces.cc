@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "virtqueue/chain_io.hh"
+#include "base/pieces.hh"
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 
-namespace sidecore::virtqueue {
+namespace sidecore {
 
 namespace {
 
@@ -83,6 +83,22 @@ std::size_t put_front(std::span<iovec>& segments, std::span<const std::byte> dat
     });
 }
 
+std::size_t skip_front(std::span<iovec>& segments, std::size_t bytes) noexcept {
+    return consume(segments, bytes, [](std::byte*, std::size_t, std::size_t) {});
+}
+
+std::size_t split_front(std::span<iovec>& segments, std::size_t bytes, std::span<iovec> out) noexcept {
+    std::size_t pieces = 0;
+    while (bytes != 0 && !segments.empty() && pieces != out.size()) {
+        iovec& first = segments.front();
+        const std::size_t here = std::min(bytes, first.iov_len);
+        out[pieces++] = {first.iov_base, here};
+        skip_front(segments, here);
+        bytes -= here;
+    }
+    return pieces;
+}
+
 std::byte* take_last_byte(std::span<iovec>& segments) noexcept {
     iovec& last = segments.back();
     --last.iov_len;
@@ -93,8 +109,21 @@ std::byte* take_last_byte(std::span<iovec>& segments) noexcept {
     return place;
 }
 
+std::size_t limit_to(std::span<iovec>& segments, std::size_t bytes) noexcept {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        if (segments[i].iov_len >= bytes - kept) {
+            segments[i].iov_len = bytes - kept;
+            segments = segments.first(segments[i].iov_len == 0 ? i : i + 1);
+            return bytes;
+        }
+        kept += segments[i].iov_len;
+    }
+    return kept;
+}
+
 void store_byte(std::byte* place, std::byte value) noexcept {
     std::atomic_ref<std::byte>(*place).store(value, std::memory_order_relaxed);
 }
 
-}  // namespace sidecore::virtqueue
+}  // namespace sidecore

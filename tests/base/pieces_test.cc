@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "virtqueue/chain_io.hh"
+#include "base/pieces.hh"
 
 #include <array>
 #include <cstring>
@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-namespace sidecore::virtqueue {
+namespace sidecore {
 namespace {
 
 /// Some bytes in one block, cut into pieces; a gap of one byte before each piece so that going over its end shows.
@@ -117,6 +117,58 @@ TEST(PutFront, says_how_much_fitted) {
     EXPECT_TRUE(segments.empty());
 }
 
+TEST(SkipFront, takes_off_and_leaves_the_bytes_alone) {
+    Pieces pieces("abcdef", {2, 3, 1}, 0);
+    auto segments = pieces.segments();
+    EXPECT_EQ(skip_front(segments, 3), 3U);
+    EXPECT_EQ(rest_of(segments), "def");
+    EXPECT_EQ(skip_front(segments, 9), 3U);
+    EXPECT_TRUE(segments.empty());
+    EXPECT_EQ(pieces.block(), "ab!cde!f!");
+}
+
+TEST(SplitFront, takes_off_pieces_and_shares_one_that_it_needs_in_part) {
+    Pieces pieces("abcdef", {2, 3, 1}, 0);
+    auto segments = pieces.segments();
+    std::array<iovec, 4> out{};
+    ASSERT_EQ(split_front(segments, 4, out), 2U);
+    EXPECT_EQ(rest_of(std::span(out).first(2)), "abcd");
+    EXPECT_EQ(rest_of(segments), "ef");
+    EXPECT_EQ(split_front(segments, 0, out), 0U);
+    EXPECT_EQ(split_front(segments, 9, out), 2U);
+    EXPECT_TRUE(segments.empty());
+}
+
+TEST(SplitFront, ends_where_there_is_no_room_for_another_piece) {
+    Pieces pieces("abcdef", {1, 1, 4}, 0);
+    auto segments = pieces.segments();
+    std::array<iovec, 2> out{};
+    EXPECT_EQ(split_front(segments, 6, out), 2U);
+    EXPECT_EQ(rest_of(segments), "cdef");
+}
+
+TEST(PutFront, comes_to_the_same_wherever_it_begins) {
+    for (std::size_t shift = 0; shift < 8; ++shift) {
+        for (std::size_t length = 0; length <= letters.size(); ++length) {
+            Pieces pieces(std::string(letters.size(), '.'), {5, letters.size() - 5}, shift);
+            auto segments = pieces.segments();
+            EXPECT_EQ(put_front(segments, std::as_bytes(std::span(letters).first(length))), length);
+            const std::string written = letters.substr(0, length) + std::string(letters.size() - length, '.');
+            EXPECT_EQ(pieces.block(), std::string(shift, '!') + written.substr(0, 5) + '!' + written.substr(5) + '!');
+        }
+    }
+}
+
+TEST(LimitTo, leaves_so_much_of_the_front_and_no_empty_piece) {
+    for (std::size_t bytes = 0; bytes <= 7; ++bytes) {
+        Pieces pieces("abcdef", {2, 3, 1}, 0);
+        auto segments = pieces.segments();
+        EXPECT_EQ(limit_to(segments, bytes), std::min<std::size_t>(bytes, 6));
+        EXPECT_EQ(rest_of(segments), std::string("abcdef").substr(0, bytes));
+        EXPECT_TRUE(segments.empty() || segments.back().iov_len != 0);
+    }
+}
+
 TEST(TakeLastByte, shortens_the_last_piece_and_drops_it_when_it_is_empty) {
     Pieces pieces("abcd", {2, 2}, 0);
     auto segments = pieces.segments();
@@ -131,4 +183,4 @@ TEST(TakeLastByte, shortens_the_last_piece_and_drops_it_when_it_is_empty) {
 }
 
 }  // namespace
-}  // namespace sidecore::virtqueue
+}  // namespace sidecore
