@@ -34,6 +34,16 @@ std::string folder_of(const std::string& path) {
     return slash == std::string::npos ? "." : path.substr(0, slash + 1);
 }
 
+/// Or else a file that was renamed or removed may be back, or gone, after a crash.
+Result<void> make_folder_stable(const std::string& path) {
+    const std::string folder = folder_of(path);
+    const Fd opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!opened || ::fsync(opened.get()) != 0) {
+        return failure_from_errno(fmt::format("making {} stable", folder));
+    }
+    return {};
+}
+
 Result<void> replace(const std::string& path, const std::string& temporary, std::string_view contents) {
     {
         const Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -45,13 +55,7 @@ Result<void> replace(const std::string& path, const std::string& temporary, std:
     if (std::rename(temporary.c_str(), path.c_str()) != 0) {
         return failure_from_errno(fmt::format("renaming {} to {}", temporary, path));
     }
-    // Or else the rename itself may be lost.
-    const std::string folder = folder_of(path);
-    const Fd opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!opened || ::fsync(opened.get()) != 0) {
-        return failure_from_errno(fmt::format("making {} stable", folder));
-    }
-    return {};
+    return make_folder_stable(path);
 }
 
 }  // namespace
@@ -95,6 +99,13 @@ Result<void> write_state_file(const std::string& path, std::string_view contents
         ::unlink(temporary.c_str());
     }
     return replaced;
+}
+
+Result<void> remove_state_file(const std::string& path) {
+    if (::unlink(path.c_str()) != 0) {
+        return errno == ENOENT ? Result<void>{} : failure_from_errno(fmt::format("removing {}", path));
+    }
+    return make_folder_stable(path);
 }
 
 }  // namespace sidecore

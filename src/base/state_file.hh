@@ -20,4 +20,7 @@ Result<std::string> read_state_file(const std::string& path);
 /// the new ones. One writer at a time.
 Result<void> write_state_file(const std::string& path, std::string_view contents);
 
+/// Takes the file away, and what it kept with it: likewise. One that is not there is no error.
+Result<void> remove_state_file(const std::string& path);
+
 }  // namespace sidecore

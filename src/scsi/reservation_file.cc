@@ -2,20 +2,17 @@
 #include "scsi/reservation_file.hh"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <exception>
-#include <fcntl.h>
+#include <filesystem>
 #include <limits>
 #include <optional>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "base/fd.hh"
+#include "base/state_file.hh"
 
 namespace sidecore::scsi {
 
@@ -25,7 +22,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view format_name = "sidecore persistent reservations";
 constexpr int format_version = 1;
-constexpr std::size_t file_bytes_max = 1U << 20U;
 
 std::string hexadecimal(const TransportId& id) {
     std::string text;
@@ -123,61 +119,40 @@ std::optional<ReservationState> read_state(const Json& json) {
     return state;
 }
 
-Result<std::string> read_all(int fd, const std::string& path) {
-    std::string text(file_bytes_max + 1, '\0');
-    std::size_t size = 0;
-    while (size < text.size()) {
-        const ssize_t count = ::read(fd, text.data() + size, text.size() - size);
-        if (count < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return failure_from_errno("reading the persistent reservations in " + path);
-        }
-        if (count == 0) {
-            break;
-        }
-        size += static_cast<std::size_t>(count);
-    }
-    text.resize(size);
-    return text;
-}
-
 }  // namespace
 
 Result<ReservationState> ReservationFile::load() const {
     if (!usable()) {
         return ReservationState{};
     }
-    const Fd file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) {
-        const int error = errno;
-        if (error != ENOENT) {
-            return failure_from_errno("opening the file for persistent reservations, " + path_, error);
-        }
+    const auto text = read_state_file(path_);
+    if (!text && text.error().kind == ErrorKind::not_found) {
         // Better now than when a guest asks for what it then does not get.
-        if (::access(directory().c_str(), W_OK | X_OK) != 0) {
+        const auto directory = std::filesystem::path(path_).parent_path();
+        if (::access(directory.empty() ? "." : directory.c_str(), W_OK | X_OK) != 0) {
             return failure_from_errno("the directory of the file for persistent reservations, " + path_ +
                                       ", must be there and writable");
         }
         return ReservationState{};
     }
-    SIDECORE_TRY_ASSIGN(const std::string text, read_all(file.get(), path_));
-    return parse(text);
+    if (!text && text.error().kind == ErrorKind::invalid_argument) {
+        return broken(text.error().message);
+    }
+    if (!text) {
+        return tl::unexpected(text.error());
+    }
+    return parse(*text);
+}
+
+tl::unexpected<Error> ReservationFile::broken(std::string_view why) const {
+    return failure(
+        ErrorKind::invalid_argument,
+        fmt::format("{} does not hold the persistent reservations of this disk: {}. If no guest relies on them any "
+                    "more, remove the file; else bring back the right one",
+                    path_, why));
 }
 
 Result<ReservationState> ReservationFile::parse(std::string_view text) const {
-    const auto broken = [&](std::string_view why) {
-        return failure(
-            ErrorKind::invalid_argument,
-            fmt::format(
-                "{} does not hold the persistent reservations of this disk: {}. If no guest relies on them any more, "
-                "remove the file; else bring back the right one",
-                path_, why));
-    };
-    if (text.size() > file_bytes_max) {
-        return broken("it is too long");
-    }
     try {
         const Json json = Json::parse(text);
         if (json.at("format").get<std::string>() != format_name) {
@@ -201,59 +176,8 @@ Result<ReservationState> ReservationFile::parse(std::string_view text) const {
 }
 
 Result<void> ReservationFile::save(const ReservationState& state) const {
-    if (!state.kept || state.registrations.empty()) {
-        if (::unlink(path_.c_str()) != 0) {
-            return errno == ENOENT ? Result<void>{} : failure_from_errno("removing " + path_);
-        }
-        return sync_directory();
-    }
-    return write(to_text(state, unit_));
-}
-
-Result<void> ReservationFile::write(std::string_view text) const {
-    const std::string temporary = path_ + ".new";
-    const auto failed = [&](const std::string& what) {
-        const int error = errno;
-        ::unlink(temporary.c_str());
-        return failure_from_errno(what, error);
-    };
-    const Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file) {
-        return failure_from_errno("making " + temporary);
-    }
-    while (!text.empty()) {
-        const ssize_t count = ::write(file.get(), text.data(), text.size());
-        if (count < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            return failed("writing " + temporary);
-        }
-        text.remove_prefix(static_cast<std::size_t>(count));
-    }
-    if (::fsync(file.get()) != 0) {
-        return failed("making " + temporary + " durable");
-    }
-    if (::rename(temporary.c_str(), path_.c_str()) != 0) {
-        return failed("renaming " + temporary + " to " + path_);
-    }
-    return sync_directory();
-}
-
-Result<void> ReservationFile::sync_directory() const {
-    const Fd fd(::open(directory().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd || ::fsync(fd.get()) != 0) {
-        return failure_from_errno("making the directory of " + path_ + " durable");
-    }
-    return {};
-}
-
-std::string ReservationFile::directory() const {
-    const auto slash = path_.rfind('/');
-    if (slash == std::string::npos) {
-        return ".";
-    }
-    return slash == 0 ? "/" : path_.substr(0, slash);
+    return state.kept && !state.registrations.empty() ? write_state_file(path_, to_text(state, unit_))
+                                                      : remove_state_file(path_);
 }
 
 }  // namespace sidecore::scsi

@@ -28,9 +28,7 @@ public:
 
 private:
     Result<ReservationState> parse(std::string_view text) const;
-    Result<void> write(std::string_view text) const;
-    Result<void> sync_directory() const;
-    std::string directory() const;
+    tl::unexpected<Error> broken(std::string_view why) const;
 
     std::string path_;
     std::uint64_t unit_;

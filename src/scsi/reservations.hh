@@ -40,8 +40,8 @@ struct ReservationChange {
 
 /// What the nexuses of a logical unit have reserved: by RESERVE (SPC-2) or persistently (SPC-4 5.12).
 ///
-/// Thread: any. Commands look at Nexus::barred, which has what they need to know, and take no lock. Locks are taken in this order: a
-/// domain's, this one, the logical unit's list of nexuses, a nexus's.
+/// Thread: any. Commands look at Nexus::barred, which has what they need to know, and take no lock. Locks are taken in this order:
+/// this one, the logical unit's list of nexuses, a domain's, a nexus's.
 class Reservations {
 public:
     /// `state`: what `file` had.

@@ -43,6 +43,17 @@ TEST(StateFiles, one_that_cannot_be_written_stays_as_it_was) {
     EXPECT_EQ(nowhere.error().os_error, ENOENT);
 }
 
+TEST(StateFiles, one_that_is_removed_is_gone_and_may_be_gone_already) {
+    const test::ScratchFolder folder;
+    const std::string path = folder / "state";
+    EXPECT_TRUE(remove_state_file(path));
+    ASSERT_TRUE(write_state_file(path, "one"));
+    EXPECT_TRUE(remove_state_file(path));
+    EXPECT_FALSE(std::filesystem::exists(path));
+    std::filesystem::create_directory(path);
+    EXPECT_FALSE(remove_state_file(path)) << "a folder is no file";
+}
+
 TEST(StateFiles, a_folder_or_a_giant_is_refused) {
     const test::ScratchFolder folder;
     EXPECT_FALSE(read_state_file(folder.path()));

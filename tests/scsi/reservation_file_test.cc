@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/state_file.hh"
 #include "scsi/reserver.hh"
 
 namespace sidecore::scsi::test {
@@ -199,8 +200,9 @@ TEST_F(KeptReservations, files_that_are_broken_or_of_something_else_are_errors) 
     }
     write("");
     EXPECT_THAT(error_of_create(), names_file);
-    write(std::string(2U << 20U, ' '));
-    EXPECT_THAT(error_of_create(), AllOf(names_file, HasSubstr("too long")));
+    write("");
+    std::filesystem::resize_file(options.reservations_file, state_file_bytes_max + 1);
+    EXPECT_THAT(error_of_create(), AllOf(names_file, HasSubstr("is longer than")));
     std::filesystem::remove(options.reservations_file);
     std::filesystem::create_directory(options.reservations_file);
     EXPECT_THAT(error_of_create(), HasSubstr(options.reservations_file));
