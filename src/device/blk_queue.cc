@@ -309,18 +309,7 @@ void BlkQueue::complete(Slot& slot, Status status) noexcept {
     ring_.push(slot.head, status == Status::ok ? slot.used_if_ok : slot.used_if_failed);
     free_[free_count_++] = &slot;
     ++completed_;
-    if (slot.taken_at != unrecorded_taken_at_) {
-        record_completions();
-        unrecorded_taken_at_ = slot.taken_at;
-    }
-    ++unrecorded_;
-}
-
-void BlkQueue::record_completions() noexcept {
-    if (unrecorded_ != 0 && service_times_ != nullptr) {
-        service_times_->record(cycles() - unrecorded_taken_at_, unrecorded_);
-    }
-    unrecorded_ = 0;
+    count_completion(slot.taken_at);
 }
 
 }  // namespace sidecore::device

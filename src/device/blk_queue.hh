@@ -66,7 +66,6 @@ private:
     bool reap_storage() noexcept;
     void complete(Slot& slot, blk::Status status) noexcept;
     void submit() noexcept;
-    void record_completions() noexcept;
 
     bool in_range(std::uint64_t sector, std::uint64_t sectors) const noexcept;
     std::span<iovec> segments_of(const Slot& slot) noexcept;
@@ -81,9 +80,6 @@ private:
     std::array<storage::BlockRequest*, batch_size> batch_{};
     std::size_t batched_ = 0;
     std::uint32_t completed_ = 0;  // since the last publish
-    // Requests that were taken together mostly end together: so many, taken at this time, are not in the statistics yet.
-    std::uint32_t unrecorded_ = 0;
-    std::uint64_t unrecorded_taken_at_ = 0;
     // Large, and touched only as far as requests are large.
     std::unique_ptr<iovec[]> segments_;
     std::unique_ptr<Ranges[]> ranges_;

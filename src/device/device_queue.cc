@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/clock.hh"
 #include "base/log.hh"
 
 namespace sidecore::device {
@@ -39,6 +40,24 @@ std::uint32_t DeviceQueue::call() noexcept {
     }
     signal_notifier(notifiers_.call.get(), call_kind_);
     return 1;
+}
+
+void DeviceQueue::end_turn(engine::Turn& turn, std::uint32_t budget) noexcept {
+    turn.calls += publish();
+    ring_.check_memory();
+    if (ring_.broken()) {
+        report_broken();
+        turn.end = engine::TurnEnd::broken;
+    } else if (turn.requests == budget) {
+        turn.end = engine::TurnEnd::budget;
+    }
+}
+
+void DeviceQueue::record_completions() noexcept {
+    if (unrecorded_ != 0 && service_times_ != nullptr) {
+        service_times_->record(cycles() - unrecorded_taken_at_, unrecorded_);
+    }
+    unrecorded_ = 0;
 }
 
 void DeviceQueue::report_broken() noexcept {

@@ -71,8 +71,22 @@ protected:
     /// calls made: 0 or 1.
     std::uint32_t publish() noexcept;
 
+    /// The end of a turn in which `turn.requests` of `budget` were taken and all there was to complete was pushed.
+    void end_turn(engine::Turn& turn, std::uint32_t budget) noexcept;
+
     /// Tells the log and the front-end that the ring is broken, once.
     void report_broken() noexcept;
+
+    /// A request that was taken at this time, in cycles, is completed. Requests that were taken together mostly end together: so the clock is read
+    /// and their service times are recorded once for all of them, at the latest when record_completions() is called.
+    void count_completion(std::uint64_t taken_at) noexcept {
+        if (taken_at != unrecorded_taken_at_) {
+            record_completions();
+            unrecorded_taken_at_ = taken_at;
+        }
+        ++unrecorded_;
+    }
+    void record_completions() noexcept;
 
     virtqueue::SplitQueue ring_;
 
@@ -82,6 +96,8 @@ private:
     Notifiers notifiers_;
     NotifierKind call_kind_ = NotifierKind::eventfd;
     bool moderated_ = false;
+    std::uint32_t unrecorded_ = 0;
+    std::uint64_t unrecorded_taken_at_ = 0;
     std::string name_;
     std::atomic<bool> reported_{false};
 };

@@ -28,14 +28,7 @@ engine::Turn NetControlQueue::serve(std::uint32_t budget) noexcept {
         ++turn.requests;
     }
     turn.completed = turn.requests;
-    turn.calls = publish();
-    ring_.check_memory();
-    if (ring_.broken()) {
-        report_broken();
-        turn.end = engine::TurnEnd::broken;
-    } else if (turn.requests == budget) {
-        turn.end = engine::TurnEnd::budget;
-    }
+    end_turn(turn, budget);
     return turn;
 }
 

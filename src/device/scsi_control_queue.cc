@@ -70,14 +70,7 @@ engine::Turn ScsiControlQueue::serve(std::uint32_t budget) noexcept {
     }
     take_answers();
     turn.completed = std::exchange(completed_, 0);
-    turn.calls = publish();
-    ring_.check_memory();
-    if (ring_.broken()) {
-        report_broken();
-        turn.end = engine::TurnEnd::broken;
-    } else if (turn.requests == budget) {
-        turn.end = engine::TurnEnd::budget;
-    }
+    end_turn(turn, budget);
     return turn;
 }
 

@@ -24,14 +24,7 @@ engine::Turn ScsiEventQueue::serve(std::uint32_t budget) noexcept {
     }
     turn.completed = turn.requests;
     turn.bytes = turn.requests * sizeof(scsi_host::Event);
-    turn.calls = publish();
-    ring_.check_memory();
-    if (ring_.broken()) {
-        report_broken();
-        turn.end = engine::TurnEnd::broken;
-    } else if (turn.requests == budget) {
-        turn.end = engine::TurnEnd::budget;
-    }
+    end_turn(turn, budget);
     return turn;
 }
 

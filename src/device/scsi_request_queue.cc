@@ -282,18 +282,7 @@ void ScsiRequestQueue::complete(Slot& slot, Response response) noexcept {
     ring_.push(slot.head, static_cast<std::uint32_t>(used));
     free_[free_count_++] = &slot;
     ++completed_;
-    if (slot.taken_at != unrecorded_taken_at_) {
-        record_completions();
-        unrecorded_taken_at_ = slot.taken_at;
-    }
-    ++unrecorded_;
-}
-
-void ScsiRequestQueue::record_completions() noexcept {
-    if (unrecorded_ != 0 && service_times_ != nullptr) {
-        service_times_->record(cycles() - unrecorded_taken_at_, unrecorded_);
-    }
-    unrecorded_ = 0;
+    count_completion(slot.taken_at);
 }
 
 }  // namespace sidecore::device

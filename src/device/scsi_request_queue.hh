@@ -82,7 +82,6 @@ private:
     void attend() noexcept;
     void reap_tasks() noexcept;
     void complete(Slot& slot, scsi_host::Response response) noexcept;
-    void record_completions() noexcept;
 
     std::span<iovec> segments_of(const Slot& slot) noexcept;
     std::span<iovec> response_of(const Slot& slot) noexcept;
@@ -96,9 +95,6 @@ private:
     std::uint32_t completed_ = 0;  // since the last publish
     engine::Turn elsewhere_;       // taken outside of a turn, not told to the engine yet
     std::uint32_t taken_since_turn_ = 0;
-    // Requests that were taken together mostly end together: so many, taken at this time, are not in the statistics yet.
-    std::uint32_t unrecorded_ = 0;
-    std::uint64_t unrecorded_taken_at_ = 0;
     // Large, and touched only as far as requests are large.
     std::unique_ptr<iovec[]> segments_;
     std::unique_ptr<iovec[]> responses_;
