@@ -162,6 +162,28 @@ TEST_F(ReservationTest, each_type_bars_whom_it_should_from_what_it_should) {
     }
 }
 
+TEST_F(ReservationTest, fields_decide_about_starting_and_preventing_removal) {
+    const Bytes start = bytes({0x1b, 0, 0, 0, 1, 0});
+    const Bytes stop = bytes({0x1b, 0, 0, 0, 0, 0});
+    const Bytes prevent = bytes({0x1e, 0, 0, 0, 1, 0});
+    const Bytes allow = bytes({0x1e, 0, 0, 0, 0, 0});
+    enrol(a, 1);
+    for (const Type type : {Type::write_exclusive, Type::exclusive_access}) {
+        reserve(a, 1, type);
+        EXPECT_TRUE(b.run(start).good());
+        EXPECT_TRUE(b.run(allow).good());
+        EXPECT_TRUE(conflicts(b.run(stop)));
+        EXPECT_TRUE(conflicts(b.run(prevent)));
+        EXPECT_TRUE(a.run(ReserveOut{Action::release, 1, 0, type}).good());
+    }
+    EXPECT_TRUE(a.run(ReserveOut{Action::clear, 1}).good());
+    EXPECT_TRUE(a.run(reserve_6()).good());
+    EXPECT_TRUE(b.run(allow).good());
+    for (const Bytes& each : {start, stop, prevent}) {
+        EXPECT_TRUE(conflicts(b.run(each)));
+    }
+}
+
 TEST_F(ReservationTest, no_reset_and_no_loss_ends_a_persistent_reservation) {
     enrol(a, 1);
     reserve(a, 1, Type::exclusive_access);
