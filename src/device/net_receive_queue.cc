@@ -144,14 +144,19 @@ bool NetReceiveQueue::place_waiting(engine::Turn& turn) noexcept {
     return true;
 }
 
-/// What is in waiting_ waits until there are more buffers than now. True: no number of them would do, so it is dropped.
+/// What is in waiting_ waits until there are more buffers than were gathered for it; the driver may have added some already. True: it need not
+/// wait, as earlier packets have taken up the room for gathered ones, or no number of them would do, so it is dropped.
 bool NetReceiveQueue::wait_for_buffers() noexcept {
     if (ring_.broken()) {
         return false;
     }
-    const bool gathered_all = ring_.available() == 0;
+    const bool first = buffers_begin_ == 0;
+    const bool gathered_all = can_gather();
+    waiting_for_more_ = static_cast<std::uint16_t>(buffers_end_ - buffers_begin_);
     put_back();
-    waiting_for_more_ = ring_.available();
+    if (!gathered_all && !first) {
+        return true;
+    }
     if (!gathered_all || waiting_for_more_ == ring_.size()) {
         waiting_bytes_ = 0;
         return drop();
@@ -183,8 +188,13 @@ bool NetReceiveQueue::pop_some() noexcept {
     return popped != 0;
 }
 
+/// Whether there is a place for one more buffer.
+bool NetReceiveQueue::can_gather() const noexcept {
+    return buffers_end_ != max_buffers && segments_possible - segments_end_ >= max_segments;
+}
+
 bool NetReceiveQueue::pop_one() noexcept {
-    if (buffers_end_ == max_buffers || segments_possible - segments_end_ < max_segments) {
+    if (!can_gather()) {
         return false;
     }
     virtqueue::DescriptorChain chain;

@@ -81,6 +81,7 @@ private:
     bool drop() noexcept;
     void gather(std::uint64_t bytes) noexcept;
     bool pop_some() noexcept;
+    bool can_gather() const noexcept;
     bool pop_one() noexcept;
     std::uint64_t room() const noexcept;
     struct Room {

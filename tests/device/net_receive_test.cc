@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -216,6 +217,48 @@ TEST_F(NetReceive, NothingOvertakesAWaitingPacket) {
     const std::array pieces{iovec{bytes.data(), bytes.size()}};
     EXPECT_FALSE(net.link().sink->deliver({{}, pieces, 60}));
     net.queue().left();
+}
+
+TEST(NetReceiveLargeRing, ATurnOfManyLargePacketsLosesNone) {
+    DrivenNet net(receive, {.name = "net0"}, 0, 1024);
+    for (int i = 0; i < 1000; ++i) {
+        net.offer_writable(1000);
+    }
+    for (std::uint64_t i = 0; i < 30; ++i) {
+        net.link().waiting.push_back({{}, pattern(29'000, i)});
+    }
+    EXPECT_EQ(net.serve().requests, 30U) << "with 30 buffers each";
+    EXPECT_EQ(net.device().received().dropped_no_room, 0U);
+    EXPECT_EQ(net.used().size(), 900U);
+}
+
+/// A queue that finds no more buffers knows how many it had, whatever the driver adds in the meantime.
+TEST_F(NetReceive, APacketWaitsForBuffersThatComeOneByOne) {
+    constexpr std::size_t needed = 40;  // buffers for two packets
+    std::vector<std::array<frontend::Piece, 1>> room;
+    for (std::size_t i = 0; i < needed; ++i) {
+        room.push_back({frontend::Piece{net.buffer(1024).address, 1024, true}});
+    }
+    std::uint64_t packets = 0;
+    for (int round = 0; round < 500; ++round) {
+        arrive(pattern(20'000, 1));
+        arrive(pattern(20'000, 2));
+        std::thread driver([&] {
+            for (const auto& pieces : room) {
+                net.offer(pieces);
+            }
+        });
+        for (packets += 2; counts().packets + counts().dropped_no_room < packets;) {
+            net.serve();
+        }
+        driver.join();
+        ASSERT_EQ(counts().dropped_no_room, 0U) << "in round " << round;
+        const auto used = net.used();
+        ASSERT_EQ(used.size(), needed);
+        for (const frontend::Used& one : used) {
+            net.driver().release(one.head);
+        }
+    }
 }
 
 class NetReceivePlain : public NetReceive {
