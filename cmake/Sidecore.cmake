@@ -63,13 +63,37 @@ endif()
 
 # With SIDECORE_UNITY a target's sources are compiled together, but for those in ALONE: they have names in common with others.
 function(sidecore_unite target alone)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${SIDECORE_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${SIDECORE_UNITY} UNITY_BUILD_BATCH_SIZE 12)
   set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
+# For what only people wait for. Its heavy templates take longest to compile, so that a sanitizer build does not optimise it, and the
+# release build does so a little and once, not again in every program that it is linked to.
+function(sidecore_cold target)
+  set_target_properties(${target} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
+  if(SIDECORE_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  else()
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
+endfunction()
+
+# sidecore_program(name SOURCES main.cc LINK sidecore_daemon)
+# The program bin/<name>: a command line (CLI11's code, not worth UBSan's time) and what it calls.
+function(sidecore_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  find_package(CLI11 REQUIRED)
+  add_executable(${name} ${ARG_SOURCES})
+  sidecore_cold(${name})
+  if(SIDECORE_SANITIZE)
+    target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
+  endif()
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} CLI11::CLI11)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+endfunction()
+
 # sidecore_library(folder SOURCES a.cc b.cc [ALONE b.cc] DEPENDS base memory LINK extra::lib)
-# The library of src/<folder>, called sidecore_<folder>. COLD: only people wait for it, so that a sanitizer build, where its heavy
-# templates take longest, does without optimisation, and no fuzzer goes there.
+# The library of src/<folder>, called sidecore_<folder>. COLD: as sidecore_cold() says, and no fuzzer goes there.
 function(sidecore_library folder)
   cmake_parse_arguments(ARG "COLD" "" "SOURCES;ALONE;DEPENDS;LINK" ${ARGN})
   list(TRANSFORM ARG_DEPENDS PREPEND sidecore_)
@@ -77,10 +101,9 @@ function(sidecore_library folder)
     add_library(sidecore_${folder} STATIC ${ARG_SOURCES})
     sidecore_unite(sidecore_${folder} "${ARG_ALONE}")
     target_link_libraries(sidecore_${folder} PUBLIC sidecore_options ${ARG_DEPENDS} ${ARG_LINK})
-    if(ARG_COLD AND SIDECORE_SANITIZE)
-      target_compile_options(sidecore_${folder} PRIVATE -O0)
-    endif()
-    if(SIDECORE_FUZZ AND NOT ARG_COLD)
+    if(ARG_COLD)
+      sidecore_cold(sidecore_${folder})
+    elseif(SIDECORE_FUZZ)
       # Every library tells the fuzzers where they have been.
       target_compile_options(sidecore_${folder} PRIVATE -fsanitize=fuzzer-no-link)
     endif()

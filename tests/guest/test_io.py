@@ -4,7 +4,7 @@
 import itertools
 import time
 
-from common import MIB, POLICIES, GuestTest, expect_within, fio_verify, for_each_kind, in_parallel, needs, sha256_of
+from common import MIB, POLICIES, GuestTest, expect_within, fio_verify, for_each_kind, in_parallel, needs, sha256_of, slow_with
 
 # (sizes of requests, depth, pattern): from one small request at a time to more than the queue can hold.
 LOADS = [("512-4k", 1, "randwrite"), ("4k-64k", 32, "randrw"), ("512-1M", 8, "randwrite"), ("4k-4k", 128, "randwrite")]
@@ -35,6 +35,7 @@ class Io(GuestTest):
         self.finish()
 
     @needs("policies")
+    @slow_with("qemu")
     def test_verify_never(self):
         for counters in self.verify_under(policy="never"):
             self.assertGreater(counters["kicks"], 100)
@@ -53,6 +54,7 @@ class Io(GuestTest):
         self.finish()
 
     @needs("policies")
+    @slow_with("qemu")
     def test_verify_rate(self):
         for counters in self.verify_under(policy="rate", poll_start_rate=2, poll_stop_idle="20ms"):
             self.assertGreater(counters["to_polled"], 1)
@@ -150,6 +152,7 @@ class Queues(GuestTest):
                 self.assertGreater(counters["notif_requests"], 50)
         return guest
 
+    @slow_with("qemu")
     def test_one_queue_of_four(self):
         guest = self.try_all(queues=1, cpus=2)
         self.assertEqual(guest.run("ls /sys/block/vda/mq | wc -l"), "1\n")

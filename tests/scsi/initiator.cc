@@ -37,6 +37,10 @@ Bytes part(const Bytes& all, std::size_t from, std::size_t count) {
     return {begin, begin + static_cast<std::ptrdiff_t>(count)};
 }
 
+std::uint64_t number(const Bytes& all, std::size_t from, std::size_t count) {
+    return load_big_endian(std::span(all).subspan(from, count));
+}
+
 std::ostream& operator<<(std::ostream& out, const Reply& reply) {
     return out << fmt::format("outcome {}, status {:02x}, sense {:x}/{:04x}, {} bytes", static_cast<int>(reply.outcome),
                               static_cast<unsigned>(reply.status), static_cast<unsigned>(reply.key()),

@@ -25,6 +25,8 @@ using Bytes = std::vector<std::byte>;
 Bytes bytes(std::initializer_list<unsigned> values);
 Bytes pattern(std::size_t count, std::uint64_t seed);
 Bytes part(const Bytes& all, std::size_t from, std::size_t count);
+/// The big-endian number there.
+std::uint64_t number(const Bytes& all, std::size_t from, std::size_t count);
 
 /// One command as an initiator sends it. data_out is cut into pieces of odd sizes on its way, and so is the room for data_in.
 struct Request {

@@ -4,17 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/big_endian.hh"
 #include "scsi/identity.hh"
 #include "scsi/initiator.hh"
 #include "scsi/limits.hh"
 
 namespace sidecore::scsi::test {
 namespace {
-
-std::uint64_t number(const Bytes& data, std::size_t at, std::size_t count) {
-    return load_big_endian(std::span(data).subspan(at, count));
-}
 
 std::string text(const Bytes& data, std::size_t at, std::size_t count) {
     std::string out;

@@ -11,10 +11,6 @@
 namespace sidecore::scsi::test {
 namespace {
 
-std::uint64_t number(const Bytes& data, std::size_t at, std::size_t count) {
-    return load_big_endian(std::span(data).subspan(at, count));
-}
-
 Bytes report_luns(unsigned select = 0, std::uint32_t length = 1U << 20U) {
     Bytes cdb = bytes({0xa0, 0, select, 0, 0, 0, 0, 0, 0, 0, 0, 0});
     store_big_endian(std::span(cdb).subspan(6, 4), length);

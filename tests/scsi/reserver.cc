@@ -13,10 +13,6 @@ void put(Bytes& to, std::size_t at, std::size_t bytes, std::uint64_t value) {
     store_big_endian(std::span(to).subspan(at, bytes), value);
 }
 
-std::uint64_t number(const Bytes& from, std::size_t at, std::size_t bytes) {
-    return load_big_endian(std::span(from).subspan(at, bytes));
-}
-
 }  // namespace
 
 Request with_list(ReservationAction action, Bytes list) {

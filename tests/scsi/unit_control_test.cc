@@ -2,17 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/big_endian.hh"
 #include "scsi/initiator.hh"
 
 namespace sidecore::scsi::test {
 namespace {
 
 using storage::BlockOperation;
-
-std::uint64_t number(const Bytes& data, std::size_t at, std::size_t count) {
-    return load_big_endian(std::span(data).subspan(at, count));
-}
 
 Bytes log_sense(unsigned page, unsigned subpage = 0, unsigned control = 1, unsigned from = 0) {
     return bytes({0x4d, 0, control << 6U | page, subpage, 0, from >> 8U, from & 0xffU, 0xff, 0xff, 0});
