@@ -14,6 +14,9 @@ Sense state_of(const LogicalUnit& unit) noexcept {
     if (unit.sanitizing.load(std::memory_order_acquire)) {
         return sanitizing_sense(unit);
     }
+    if (unit.sanitize_failed.load(std::memory_order_acquire) != SanitizeFailure::none) {
+        return {SenseKey::medium_error, AdditionalSense::sanitize_command_failed};
+    }
     if (unit.stopped.load(std::memory_order_acquire)) {
         return {SenseKey::not_ready, AdditionalSense::initializing_command_required};
     }

@@ -120,6 +120,8 @@ TEST_F(Sanitize, after_a_failure_nothing_else_is_done_until_it_is_left) {
                             AdditionalSense::sanitize_command_failed));
     EXPECT_EQ(initiator.run(read_10(0, 1), 512).code(), AdditionalSense::sanitize_command_failed);
     EXPECT_EQ(initiator.run(test_unit_ready()).code(), AdditionalSense::sanitize_command_failed);
+    EXPECT_EQ(read_sense(initiator.run({.cdb = bytes({3, 0, 0, 0, 252, 0}), .data_in_bytes = 252}).data_in),
+              (Sense{SenseKey::medium_error, AdditionalSense::sanitize_command_failed}));
     EXPECT_TRUE(initiator.run(cdb(exit_failure_mode)).good());
     EXPECT_TRUE(initiator.run(read_10(0, 1), 512).good());
     EXPECT_TRUE(initiator.run(cdb(exit_failure_mode)).good()) << "there is nothing to leave";
