@@ -117,12 +117,14 @@ Result<control::Json> with_disk(control::Json json, const ScsiDiskArguments& arg
 }
 
 /// Whether any option of a disk was given.
+bool says_anything(const StorageArguments& storage) {
+    return storage.direct || storage.read_only || storage.threads ||
+           !(storage.file + storage.memory_size + storage.null_size + storage.engine + storage.serial).empty();
+}
+
 bool says_anything(const ScsiDiskArguments& disk) {
-    const StorageArguments& storage = disk.storage;
-    return disk.rotational || storage.direct || storage.read_only || storage.threads ||
-           !(disk.vendor + disk.product + disk.revision + disk.reservations_file + disk.state_file + storage.file +
-             storage.memory_size + storage.null_size + storage.engine + storage.serial)
-                .empty();
+    return disk.rotational || says_anything(disk.storage) ||
+           !(disk.vendor + disk.product + disk.revision + disk.reservations_file + disk.state_file).empty();
 }
 
 }  // namespace
@@ -243,7 +245,14 @@ Result<control::Json> device_from_arguments(const AddArguments& arguments) {
     add_text(device, "serial", arguments.storage.serial);
     add_text(device, "vm", arguments.vm);
     add_text(device, "worker", arguments.worker);
-    SIDECORE_TRY_ASSIGN(device["storage"], storage_from(arguments.storage));
+    if (!arguments.scsi) {
+        SIDECORE_TRY_ASSIGN(device["storage"], storage_from(arguments.storage));
+    } else if (says_anything(arguments.storage)) {
+        return failure(ErrorKind::invalid_argument,
+                       "--scsi excludes the options of a disk: add the device, then its disks with \"unit add\"");
+    } else {
+        device["type"] = "scsi";
+    }
     SIDECORE_TRY_ASSIGN(const control::Json settings, settings_from_words(arguments.setting_words, WordsFor::queues));
     device.update(settings);
     return device;

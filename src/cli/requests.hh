@@ -67,6 +67,7 @@ struct StorageArguments {
 struct AddArguments {
     std::string name;
     std::string socket_path;
+    bool scsi = false;  ///< no storage then: units are added later
     bool connect = false;
     std::string retry_interval;
     std::string socket_permissions;

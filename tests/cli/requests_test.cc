@@ -170,6 +170,21 @@ TEST(DeviceFromArguments, ConnectorsAndOtherStorage) {
     EXPECT_EQ(spec->storage.kind, control::StorageKind::null);
 }
 
+TEST(DeviceFromArguments, AScsiDeviceHasNoStorageOfItsOwn) {
+    AddArguments arguments;
+    arguments.name = "scsi0";
+    arguments.socket_path = "/s.sock";
+    arguments.scsi = true;
+    arguments.queues = 4;
+    const auto spec = control::parse_device_spec(control::to_text(device_from_arguments(arguments).value()));
+    ASSERT_TRUE(spec) << spec.error().message;
+    EXPECT_TRUE(spec->is_scsi());
+    EXPECT_EQ(spec->queues, 2 + 4) << "control and events, and requests";
+
+    arguments.storage.serial = "S";
+    EXPECT_THAT(device_from_arguments(arguments).error().message, HasSubstr("--scsi excludes"));
+}
+
 TEST(DiskFromArguments, WhatItMakesIsWhatTheDaemonReads) {
     ScsiDiskArguments arguments;
     arguments.storage.file = "d.img";
