@@ -18,16 +18,14 @@
 #include "base/clock.hh"
 #include "base/error.hh"
 #include "control/http_client.hh"
-#include "frontend/blk_driver.hh"
+#include "disk_stream.hh"
+#include "disk_vm.hh"
 #include "latency_histogram.hh"
 #include "ping_pong.hh"
-#include "spinner.hh"
 
 namespace sidecore::bench {
 
 namespace {
-
-using frontend::BlkDriver;
 
 struct Options {
     std::string socket;
@@ -90,13 +88,10 @@ Result<nlohmann::json> move_again_and_again(const Options& options, LongestGap& 
 }
 
 Result<nlohmann::json> measure(const Options& options) {
-    BlkDriver::Options wanted;
-    wanted.requests.slots = 1;
-    wanted.memory_bytes = 64ULL << 20U;
-    SIDECORE_TRY_ASSIGN(BlkDriver driver, BlkDriver::start(options.socket, wanted));
-    SIDECORE_TRY_ASSIGN(const frontend::BlkConfig config, driver.config());
-    SIDECORE_TRY_ASSIGN(Stream stream,
-                        Stream::create(driver.memory(), driver.queue(), config.capacity, {.depth = options.depth}));
+    SIDECORE_TRY_ASSIGN(DiskVm vm, DiskVm::start(frontend::DiskProtocol::blk, options.socket, {}));
+    const auto blocks = static_cast<std::uint32_t>(vm.capacity_sectors() / 8);
+    SIDECORE_TRY_ASSIGN(DiskStream stream, DiskStream::create(vm.memory(), vm.queues().front(), {0, blocks},
+                                                              {.depth = options.depth, .block_bytes = 4096}));
     LongestGap gap;
     std::atomic<bool> done{false};
     Result<nlohmann::json> result;
@@ -120,7 +115,7 @@ Result<nlohmann::json> measure(const Options& options) {
     SIDECORE_TRY(stream.finish_all());
     (*result)["operations"] = stream.operations();
     (*result)["errors"] = stream.errors();
-    SIDECORE_TRY(driver.client().stop(1));
+    SIDECORE_TRY(vm.stop());
     return result;
 }
 

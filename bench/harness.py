@@ -13,6 +13,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DISK_BYTES = 64 << 30
 # Between the two distances that cores of one machine have been seen at: about 100 ns there and back, or 300 ns and more.
 CLOSE_NS = 200
+# In the names of back-ends.
+OF_DEVICE = {"blk": "", "scsi": ", scsi"}
 
 
 class Failure(Exception):
@@ -22,9 +24,11 @@ class Failure(Exception):
 class Backend:
     """A back-end process on its core, with its socket."""
 
-    def __init__(self, name, command, socket, cpu, log):
+    def __init__(self, name, command, socket, cpu, log, device="blk"):
         self.name = name
         self.socket = socket
+        self.sockets = [socket]
+        self.device = device
         self.log = log
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
@@ -36,7 +40,7 @@ class Backend:
             )
 
     def arguments(self):
-        return ["--socket", str(self.socket), "--pid", str(self.process.pid)]
+        return [self.device, "--socket", str(self.socket), "--pid", str(self.process.pid)]
 
     def wait_until_ready(self):
         deadline = time.monotonic() + 10
@@ -57,10 +61,12 @@ class Backend:
 class Mirror:
     """The thread inside the driver that does nothing: what the driver itself can do."""
 
-    name = "driver alone"
+    def __init__(self, device="blk"):
+        self.name = "driver alone" + OF_DEVICE[device]
+        self.device = device
 
     def arguments(self):
-        return ["--mirror"]
+        return [self.device, "--mirror"]
 
     def wait_until_ready(self):
         pass
@@ -69,53 +75,69 @@ class Mirror:
         pass
 
 
-def start_sidecored(policy, options, folder):
-    """A daemon with one null disk and one worker."""
-    config = folder / f"{policy}.toml"
-    socket = folder / f"{policy}.sock"
+def start_sidecored(policy, options, folder, device="blk"):
+    """A daemon with one null disk, a block device or a SCSI device's unit, and one worker."""
+    name = f"{policy}-{device}"
+    config = folder / f"{name}.toml"
+    socket = folder / f"{name}.sock"
+    storage = f'storage = {{ kind = "null", size = {DISK_BYTES} }}\n'
     config.write_text(
-        f'[daemon]\ncontrol_socket = "{folder}/{policy}-control.sock"\n\n'
+        f'[daemon]\ncontrol_socket = "{folder}/{name}-control.sock"\n\n'
         f'[policy]\nkind = "{policy}"\n\n'
         f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\n\n'
-        f'[[device]]\nname = "null"\nsocket = "{socket}"\nqueues = {options.queues}\n'
-        f'storage = {{ kind = "null", size = {DISK_BYTES} }}\n'
+        f'[[device]]\nname = "null"\ntype = "{device}"\nsocket = "{socket}"\nqueues = {options.queues}\n'
+        + (f"[[device.unit]]\ntarget = 0\nlun = 0\n{storage}" if device == "scsi" else storage)
     )
-    return run_sidecored(f"sidecored {policy}", config, socket, options, folder / f"{policy}.log")
+    return run_sidecored(f"sidecored {policy}{OF_DEVICE[device]}", config, socket, options, folder / f"{name}.log", device)
 
 
-def run_sidecored(name, config, socket, options, log):
+def run_sidecored(name, config, socket, options, log, device="blk"):
     """A daemon with that configuration; it is ready when `socket` is there."""
     command = [str(options.build / "bin" / "sidecored"), "--config", str(config)]
-    return Backend(name, command, socket, options.backend_cpu, log)
+    return Backend(name, command, socket, options.backend_cpu, log, device)
 
 
-def start_qemu_storage_daemon(options, folder):
+# QEMU's default for iothreads of virtual machines; its storage daemon's main loop does not poll.
+QEMU_POLL_NS = 32768
+
+
+def start_qemu_storage_daemon(options, folder, polling=False, exports=1):
+    """qemu-storage-daemon with null disks; with `polling` they have an iothread that polls for a while before it sleeps."""
     program = shutil.which("qemu-storage-daemon")
     if program is None:
         raise Failure("qemu-storage-daemon is missing: it is in Debian's package qemu-system-common")
-    socket = folder / "qemu.sock"
-    command = [
-        program,
-        "--blockdev",
-        f"driver=null-co,node-name=n0,size={DISK_BYTES},read-zeroes=off",
-        "--export",
-        f"type=vhost-user-blk,id=e0,node-name=n0,addr.type=unix,addr.path={socket},writable=on,num-queues={options.queues}",
-    ]
-    return Backend("qemu-storage-daemon", command, socket, options.backend_cpu, folder / "qemu.log")
+    name = "qemu-storage-daemon" + (", polls" if polling else "")
+    sockets = [folder / f"qemu{'-polls' if polling else ''}-{number}.sock" for number in range(exports)]
+    command = [program]
+    if polling:
+        command += ["--object", f"iothread,id=t0,poll-max-ns={QEMU_POLL_NS}"]
+    for number, socket in enumerate(sockets):
+        command += [
+            *("--blockdev", f"driver=null-co,node-name=n{number},size={DISK_BYTES},read-zeroes=off"),
+            "--export",
+            f"type=vhost-user-blk,id=e{number},node-name=n{number},addr.type=unix,addr.path={socket},writable=on,"
+            f"num-queues={options.queues}" + (",iothread=t0" if polling else ""),
+        ]
+    backend = Backend(name, command, sockets[-1], options.backend_cpu, folder / f"{name}.log")
+    backend.sockets = sockets
+    return backend
 
 
 def drive(backend, options, *arguments, seconds):
-    """One run of blk_bench against `backend`: its JSON, with the back-end's name and the cores' distance."""
+    """One run of sidecore-bench against `backend`: its JSON, with the back-end's name and the cores' distance."""
     command = [
-        str(options.build / "bin" / "blk_bench"),
-        *backend.arguments(),
-        *("--seconds", str(seconds), "--cpu", str(options.cpu), "--backend-cpu", str(options.backend_cpu), "--json", "-"),
+        *bench_command(options, *backend.arguments()),
+        *("--seconds", str(seconds), "--cpu", str(options.cpu), "--backend-cpu", str(options.backend_cpu), "--format", "json"),
         *map(str, arguments),
     ]
     (run,) = run_json(command, f"{backend.name}: {' '.join(map(str, arguments))}")
     run["backend"] = backend.name
     run["distance"] = distance_of(run)
     return run
+
+
+def bench_command(options, *arguments):
+    return [str(options.build / "bin" / "sidecore-bench"), *map(str, arguments)]
 
 
 def run_json(command, what):

@@ -4,18 +4,20 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <sys/types.h>
+#include <vector>
 
 #include "base/error.hh"
-#include "spinner.hh"
 
 namespace sidecore::bench {
 
 struct MeasureOptions {
-    double seconds = 1;
+    double seconds = 2;
     double warm_up_seconds = 0.3;
-    int cpu = 0;            ///< of the driver: the calling thread stays there
-    pid_t backend_pid = 0;  ///< 0: what the back-end uses is not known
+    std::vector<int> cpus{0};  ///< of the driver: job i stays on cpus[i % cpus.size()]
+    pid_t backend_pid = 0;     ///< 0: what the back-end uses is not known
+    bool progress = false;     ///< shown on standard error
 };
 
 /// How long it took, and what the back-end's process used meanwhile.
@@ -25,16 +27,13 @@ struct Measured {
     std::optional<double> backend_switches_per_s{};
 };
 
-/// What is measured: how it runs for so many seconds, and how it counts anew.
+/// What is measured.
 struct Driven {
-    std::function<void(double)> spin;
-    std::function<void()> forget;
+    std::vector<std::function<void(double)>> jobs;  ///< each runs for so many seconds, on a thread of its own
+    std::function<void()> forget;                   ///< counts anew; no job runs meanwhile
 };
 
-/// Drives it, warm-up first; what it counts afterwards is of the time that was measured.
-Result<Measured> measure_driven(const Driven& driven, const MeasureOptions& options);
-
-/// Likewise the streams, which still have requests in flight afterwards.
-Result<Measured> measure_streams(std::span<Stream> streams, const MeasureOptions& options);
+/// Drives it, warm-up first; what it counts afterwards is of the time that was measured. `name` is for the progress.
+Result<Measured> measure(const Driven& driven, const MeasureOptions& options, const std::string& name);
 
 }  // namespace sidecore::bench

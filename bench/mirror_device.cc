@@ -13,6 +13,7 @@ namespace sidecore::bench {
 namespace {
 
 using frontend::Descriptor;
+using frontend::DiskProtocol;
 using frontend::GuestBuffer;
 using frontend::UsedElement;
 using Word = LittleEndian<std::uint16_t>;
@@ -25,8 +26,13 @@ std::atomic_ref<Word> word(const GuestBuffer& area, std::size_t offset) noexcept
 
 }  // namespace
 
-MirrorDevice::MirrorDevice(const frontend::GuestMemoryFile& memory, const frontend::DriverQueue& queue, int cpu)
-    : memory_(memory), ring_(queue.ring()), event_index_(queue.event_index()), next_(queue.available_index()) {
+MirrorDevice::MirrorDevice(const frontend::GuestMemoryFile& memory, const frontend::DriverQueue& queue,
+                           frontend::DiskProtocol protocol, int cpu)
+    : memory_(memory),
+      ring_(queue.ring()),
+      event_index_(queue.event_index()),
+      protocol_(protocol),
+      next_(queue.available_index()) {
     thread_ = std::thread([this, cpu] {
         // A thread that may not stay there serves from where it is.
         static_cast<void>(pin_this_thread(cpu));
@@ -50,10 +56,30 @@ void MirrorDevice::serve() {
     }
 }
 
+/// Whether the answer lies there: behind a block device's data, and before the data that a SCSI device writes.
+bool MirrorDevice::is_answer(const Descriptor& descriptor) const noexcept {
+    return protocol_ == DiskProtocol::scsi && (descriptor.flags & frontend::descriptor_device_writable) != 0;
+}
+
+void MirrorDevice::answer(const std::byte* request, std::byte* to) const noexcept {
+    if (protocol_ == DiskProtocol::scsi) {
+        // The operation code decides, as a target's would.
+        const bool known = (request[sizeof(frontend::ScsiHeader)] & std::byte{0xfd}) == std::byte{0x28};
+        frontend::ScsiAnswer answer{};
+        answer.response =
+            static_cast<std::uint8_t>(known ? frontend::ScsiResponse::ok : frontend::ScsiResponse::failure);
+        std::memcpy(to, &answer, sizeof answer);
+        return;
+    }
+    frontend::BlkHeader header;
+    std::memcpy(&header, request, sizeof header);
+    *to = static_cast<std::byte>(header.type <= 1 ? frontend::BlkStatus::ok : frontend::BlkStatus::unsupported);
+}
+
 void MirrorDevice::serve_batch(std::uint16_t count) {
     struct Request {
         std::byte* header;
-        std::byte* status;
+        std::byte* answer;  // a block device's status, a SCSI device's answer
         std::uint16_t head;
     };
     std::array<Request, batch> requests{};
@@ -69,16 +95,15 @@ void MirrorDevice::serve_batch(std::uint16_t count) {
         }
         std::byte* const header = memory_.host({table[index].address}, sizeof(frontend::BlkHeader));
         __builtin_prefetch(header, 1);
-        while ((table[index].flags & frontend::descriptor_next) != 0) {
+        while ((table[index].flags & frontend::descriptor_next) != 0 && !is_answer(table[index])) {
             index = table[index].next;
         }
-        requests[i] = {.header = header, .status = memory_.host({table[index].address}, 1), .head = head};
+        std::byte* const answer = memory_.host({table[index].address}, table[index].length);
+        __builtin_prefetch(answer, 1);
+        requests[i] = {.header = header, .answer = answer, .head = head};
     }
     for (std::uint16_t i = 0; i < count; ++i) {
-        frontend::BlkHeader header;
-        std::memcpy(&header, requests[i].header, sizeof header);
-        *requests[i].status =
-            static_cast<std::byte>(header.type <= 1 ? frontend::BlkStatus::ok : frontend::BlkStatus::unsupported);
+        answer(requests[i].header, requests[i].answer);
         const UsedElement element{.id = std::uint32_t{requests[i].head}, .length = std::uint32_t{1}};
         const auto slot = static_cast<std::uint16_t>((next_ + i) & mask);
         std::memcpy(ring_.used_area().host + 4 + std::size_t{8} * slot, &element, sizeof element);

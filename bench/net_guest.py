@@ -16,9 +16,9 @@ import shutil
 import subprocess
 import time
 
-from net_common import Measuring, Progress, Runs, compare_with_never
+from measuring import Measuring, Progress, Runs, compare_with_never
 
-from guestlib.guests import UmlGuest, build_images  # noqa: E402, net_common has made them known
+from guestlib.guests import UmlGuest, build_images  # noqa: E402, measuring has made them known
 from guestlib.networks import Network, enter_network_of_our_own, ip, may_have_taps  # noqa: E402
 from guestlib.processes import Process, Workspace, wait_until  # noqa: E402
 from guestlib.sidecore import Sidecore  # noqa: E402

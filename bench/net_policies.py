@@ -7,7 +7,8 @@ One front-end, and three of them, each a process, whose devices share one worker
 import contextlib
 import functools
 
-from net_common import LOOPBACK, NULL, Measuring, NetDaemon, Progress, Runs, compare_with_never, net_bench, net_benches
+from measuring import Measuring, Progress, Runs, compare_with_never
+from net_common import LOOPBACK, NULL, NetDaemon, net_bench, net_benches
 
 FRAME_BYTES = 64
 FRONT_ENDS = 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench/net, part "speed": frames of 64 bytes through sidecored and through DPDK's vhost, a core each, driven by net_bench and by DPDK's virtio-user.
+"""bench/net, part "speed": frames of 64 bytes through sidecored and through DPDK's vhost, a core each, driven by `sidecore bench` and by DPDK's virtio-user.
 
 The back-ends are there all the time and take turns: a testpmd that is stopped, and a worker without a front-end, use no CPU.
 """
@@ -7,16 +7,17 @@ The back-ends are there all the time and take turns: a testpmd that is stopped, 
 import functools
 import time
 
-from net_common import LOOPBACK, NULL, ON_SWITCH, Measuring, NetDaemon, Progress, Runs, cpu_seconds, net_bench
+from measuring import Measuring, Progress, Runs, cpu_seconds
+from net_common import LOOPBACK, NULL, ON_SWITCH, NetDaemon, net_bench
 
-from guestlib.testpmd import Testpmd  # noqa: E402, net_common has made it known
+from guestlib.testpmd import Testpmd  # noqa: E402, measuring has made it known
 
 FRAME_BYTES = 64
 BURSTS = 8  # of 32 packets: what goes round and round fills testpmd's ring of 256
 
-# What a run's name says: what net_bench does, what testpmd does as a driver, and who plays the other part.
+# What a run's name says: what `sidecore bench` does, what testpmd does as a driver, and who plays the other part.
 MODES = {
-    # name: (net_bench's mode, testpmd's mode as the driver, sidecored's device, testpmd's mode as the back-end)
+    # name: (its mode, testpmd's mode as the driver, sidecored's device, testpmd's mode as the back-end)
     "tx": ("tx", "txonly", "null", "rxonly"),
     "rx": ("rx", "rxonly", None, "txonly"),
     "loop": ("loop", "io", "loopback", "io"),
@@ -102,7 +103,7 @@ def drive_with_testpmd(mode, target, socket, options):
 def one_round(targets, runs, options):
     for mode, (_, forward, _, _) in MODES.items():
         for target in targets:
-            for client, drive, possible in (("net_bench", drive_with_net_bench, True),
+            for client, drive, possible in (("sidecore bench", drive_with_net_bench, True),
                                             ("DPDK virtio-user", drive_with_testpmd, forward is not None)):
                 if not possible:
                     continue

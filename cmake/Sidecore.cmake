@@ -1,7 +1,7 @@
 # What every target of the project shares: language, warnings, sanitizers, and
 # the functions that declare a library, its unit tests and its fuzzers.
 
-option(SIDECORE_BENCH "Build the benchmarks" ON)
+option(SIDECORE_BENCH "Build the benchmarks' programs" ON)
 option(SIDECORE_UNIT_TESTS "Build the unit tests" ON)
 option(SIDECORE_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 set(SIDECORE_SANITIZE "" CACHE STRING "Value for -fsanitize=, empty for none")

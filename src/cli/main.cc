@@ -137,6 +137,7 @@ void declare_add(CLI::App& app, Arguments& arguments, Action& action) {
     command->add_option("--from", arguments.add_from, "Read the whole device as JSON from a file, - for standard input")
         ->type_name("FILE");
     declare_text(command, "--socket-path", add.socket_path, "PATH", "vhost-user socket");
+    command->add_flag("--scsi", add.scsi, "A SCSI device instead of a disk; `unit add` gives it its disks");
     command->add_flag("--connect", add.connect, "Connect to the socket instead of listening at it");
     declare_text(command, "--retry-interval", add.retry_interval, "TIME", "With --connect: between attempts (1s)");
     declare_text(command, "--socket-permissions", add.socket_permissions, "MODE", "Who may connect, in octal (0600)");
@@ -431,8 +432,10 @@ void declare_simple(CLI::App& app, Arguments& arguments, Action& action) {
 }
 
 int run(int argc, char** argv) {
-    if (argc > 1 && std::string_view(argv[1]) == "blk") {
-        return fail(become("sidecore-blk", argv + 1));
+    for (const std::string_view program : {"blk", "bench"}) {
+        if (argc > 1 && argv[1] == program) {
+            return fail(become(fmt::format("sidecore-{}", program), argv + 1));
+        }
     }
     Arguments arguments;
     Action action;
@@ -449,7 +452,9 @@ int run(int argc, char** argv) {
         app.add_subcommand("calibrate", "Measure now what switching and polling cost on this host; needs no daemon");
     calibrate->add_option("--config", arguments.config, "With what this configuration says of costs")
         ->type_name("FILE");
-    app.footer("sidecore blk starts one disk by itself, without a daemon: see sidecore blk --help");
+    app.footer(
+        "sidecore blk starts one disk by itself, without a daemon; sidecore bench measures back-ends: see their "
+        "--help");
     declare_simple(app, arguments, action);
     declare_add(app, arguments, action);
     declare_set(app, arguments, action);

@@ -18,7 +18,7 @@
 
 #include "base/clock.hh"
 #include "endpoint/live_disk.hh"
-#include "frontend/blk_load.hh"
+#include "frontend/disk_load.hh"
 #include "storage/null_backend.hh"
 
 namespace sidecore::endpoint {
@@ -111,13 +111,13 @@ TEST_P(ModeSwitches, LoseNoWakeUp) {
     }
     options.memory_bytes = 64U << 20U;
     auto driver = live.start(options);
-    auto load = must(frontend::BlkLoad::create(driver.memory(), driver.queue(), {.depth = 1}));
+    auto load = must(frontend::DiskLoad::create(driver.memory(), driver.queue(), {.depth = 1}));
     driver.queue().suppress_calls();
     ASSERT_EQ(driver.queue().event_index(), event_index);
 
     const std::uint64_t seed = std::random_device()();
     std::mt19937_64 random(seed);
-    std::array<frontend::BlkLoad::Finished, 1> finished;
+    std::array<frontend::DiskLoad::Finished, 1> finished;
     const std::uint64_t wanted = switches_for(way);
     const std::uint64_t pause_max = ns_to_cycles(way == Way::adaptive ? adaptive_pause_max_ns : pause_max_ns);
     std::uint64_t requests = 0;
@@ -125,7 +125,7 @@ TEST_P(ModeSwitches, LoseNoWakeUp) {
         const Control control(way, live.endpoint(), *a, *b);
         while (switches() < wanted) {
             for (int i = 0; i < 1000; ++i) {
-                load.start(frontend::BlkType::read, random() % 1000);
+                load.start(frontend::DiskLoad::Access::read, random() % 1000);
                 driver.queue().publish();
                 const std::uint64_t begin = monotonic_ns();
                 for (std::uint64_t looks = 0; load.finish(finished) == 0; ++looks) {
@@ -135,7 +135,7 @@ TEST_P(ModeSwitches, LoseNoWakeUp) {
                         std::this_thread::yield();  // the worker may have no CPU
                     }
                 }
-                ASSERT_EQ(finished[0].status, frontend::BlkStatus::ok);
+                ASSERT_EQ(finished[0].status, 0);
                 ++requests;
                 // Half of the requests follow at once, the others when the worker may be about to give up.
                 if (const std::uint64_t choice = random(); choice % 2 == 0) {

@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drives any vhost-user-net back-end from one spinning core and says how fast it is and what that costs it.
+// Frames through network devices.
 
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
-#include <iostream>
 #include <map>
-#include <optional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
 #include "base/error.hh"
+#include "command.hh"
 #include "frontend/net_driver.hh"
 #include "frontend/net_frame.hh"
 #include "latency_histogram.hh"
-#include "measure.hh"
 #include "net_mirror.hh"
 #include "net_stream.hh"
 #include "ping_pong.hh"
@@ -32,19 +28,17 @@ namespace {
 using frontend::NetDriver;
 
 struct Options {
+    CommonOptions common{};
     std::string socket;
     std::string receive_socket;  // of the device that frames are received from; empty: the same
     bool mirror = false;
     std::vector<std::string> modes{"tx"};
-    MeasureOptions measure{.seconds = 2};
     std::uint16_t pairs = 1;
     std::uint16_t queue_size = 512;
     bool event_index = true;
     bool control = true;
     bool merge = true;
     NetStream::Options stream{};
-    int backend_cpu = 1;
-    std::string json;
 };
 
 const std::map<std::string, NetMode>& modes() {
@@ -59,9 +53,7 @@ struct Run {
     std::string mode;
     Measured measured;
     NetCounts counts;
-    std::uint64_t p50_ns = 0;
-    std::uint64_t p99_ns = 0;
-    std::uint64_t p999_ns = 0;
+    LatencyHistogram latencies;
     double ping_pong_before_ns = 0;
     double ping_pong_after_ns = 0;
 
@@ -93,22 +85,18 @@ Result<void> drive(const std::vector<NetTarget>& targets, const Options& options
         SIDECORE_TRY_ASSIGN(NetStream stream, NetStream::create(target, wanted));
         streams.push_back(std::move(stream));
     }
-    const Driven driven{.spin = [&streams](double seconds) { spin(streams, seconds); },
-                        .forget =
-                            [&streams] {
-                                for (NetStream& stream : streams) {
-                                    stream.forget();
-                                }
-                            }};
-    SIDECORE_TRY_ASSIGN(run.measured, measure_driven(driven, options.measure));
-    LatencyHistogram latencies;
+    Driven driven;
+    driven.jobs.emplace_back([&streams](double seconds) { spin(streams, seconds); });
+    driven.forget = [&streams] {
+        for (NetStream& stream : streams) {
+            stream.forget();
+        }
+    };
+    SIDECORE_TRY_ASSIGN(run.measured, measure(driven, options.common.measure, "net, " + run.mode));
     for (NetStream& stream : streams) {
         run.counts += stream.counts();
-        latencies.add(stream.histogram());
+        run.latencies.add(stream.histogram());
     }
-    run.p50_ns = cycles_to_ns(latencies.percentile(0.50));
-    run.p99_ns = cycles_to_ns(latencies.percentile(0.99));
-    run.p999_ns = cycles_to_ns(latencies.percentile(0.999));
     for (NetStream& stream : streams) {
         SIDECORE_TRY(stream.finish_all());
     }
@@ -182,7 +170,7 @@ Result<void> drive_mirror(const Options& options, Run& run) {
     const QueueOptions queue{.size = options.queue_size, .event_index = options.event_index};
     SIDECORE_TRY_ASSIGN(DriverQueue receive, DriverQueue::create(memory, queue));
     SIDECORE_TRY_ASSIGN(DriverQueue transmit, DriverQueue::create(memory, queue));
-    const NetMirror device(memory, receive, transmit, options.backend_cpu);
+    const NetMirror device(memory, receive, transmit, options.common.backend_cpu);
     return drive(
         {{.memory = &memory, .receive = &receive, .transmit = &transmit, .features = net_features(feature_version_1)}},
         options, run);
@@ -191,23 +179,16 @@ Result<void> drive_mirror(const Options& options, Run& run) {
 Result<Run> measure_mode(const Options& options, const std::string& mode) {
     Run run;
     run.mode = mode;
-    SIDECORE_TRY_ASSIGN(run.ping_pong_before_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
+    SIDECORE_TRY_ASSIGN(run.ping_pong_before_ns,
+                        ping_pong_ns(options.common.measure.cpus.front(), options.common.backend_cpu));
     SIDECORE_TRY(options.mirror ? drive_mirror(options, run) : drive_backend(options, run));
-    SIDECORE_TRY_ASSIGN(run.ping_pong_after_ns, ping_pong_ns(options.measure.cpu, options.backend_cpu));
+    SIDECORE_TRY_ASSIGN(run.ping_pong_after_ns,
+                        ping_pong_ns(options.common.measure.cpus.front(), options.common.backend_cpu));
     return run;
 }
 
-void print(const Run& run) {
-    fmt::print("{:>5} {:>12.0f} {:>12.0f} {:>9.2f} {:>9.2f} {:>11.5f} {:>9} {:>8} {:>8.0f} {:>8.0f} {:>6} {:>6}\n",
-               run.mode, run.per_s(run.counts.transmitted), run.per_s(run.counts.received),
-               static_cast<double>(run.p50_ns) / 1e3, static_cast<double>(run.p99_ns) / 1e3, run.kicks_per_frame(),
-               run.counts.calls, run.measured.backend_cpus ? fmt::format("{:.2f}", *run.measured.backend_cpus) : "-",
-               run.ping_pong_before_ns, run.ping_pong_after_ns, run.counts.lost, run.counts.faults);
-    std::fflush(stdout);
-}
-
-nlohmann::json to_json(const Options& options, const Run& run) {
-    nlohmann::json json{
+Row to_row(const Options& options, const Run& run) {
+    Row row{
         {"mode", run.mode},
         {"pairs", options.pairs},
         {"depth", options.stream.chains.depth},
@@ -233,103 +214,104 @@ nlohmann::json to_json(const Options& options, const Run& run) {
         {"ping_pong_after_ns", run.ping_pong_after_ns},
     };
     if (modes().at(run.mode) == NetMode::request_response) {
-        json["bytes"] = frontend::net_udp_header_bytes + 1;
-        json["responses"] = run.counts.responses;
-        json["responses_per_s"] = run.per_s(run.counts.responses);
-        json["lost"] = run.counts.lost;
-        json["strangers"] = run.counts.strangers;
-        json["lat_p50_us"] = static_cast<double>(run.p50_ns) / 1e3;
-        json["lat_p99_us"] = static_cast<double>(run.p99_ns) / 1e3;
-        json["lat_p999_us"] = static_cast<double>(run.p999_ns) / 1e3;
+        row["bytes"] = frontend::net_udp_header_bytes + 1;
+        row["responses"] = run.counts.responses;
+        row["responses_per_s"] = run.per_s(run.counts.responses);
+        row["lost"] = run.counts.lost;
+        row["strangers"] = run.counts.strangers;
+        add_latencies(row, run.latencies);
     } else {
-        json["bytes"] = options.stream.bytes;
+        row["bytes"] = options.stream.bytes;
     }
     if (run.measured.backend_cpus) {
-        json["backend_cpus"] = *run.measured.backend_cpus;
-        json["backend_switches_per_s"] = *run.measured.backend_switches_per_s;
+        row["backend_cpus"] = *run.measured.backend_cpus;
+        row["backend_switches_per_s"] = *run.measured.backend_switches_per_s;
     }
-    return json;
+    return row;
+}
+
+std::vector<Column> columns() {
+    return {
+        {"mode", "mode", 5},
+        {"transmitted_per_s", "sent/s", 12},
+        {"received_per_s", "received/s", 12},
+        {"lat_p50_us", "p50 us", 9, 2},
+        {"lat_p99_us", "p99 us", 9, 2},
+        {"kicks_per_frame", "kicks/frame", 11, 5},
+        {"calls", "calls", 9},
+        {"backend_cpus", "CPUs", 8, 2},
+        {"ping_pong_before_ns", "ping ns", 8},
+        {"ping_pong_after_ns", "after", 8},
+        {"lost", "lost", 6},
+        {"faults", "faults", 6},
+    };
 }
 
 int run_all(const Options& options) {
-    const bool table = options.json != "-";
-    if (table) {
-        fmt::print("{:>5} {:>12} {:>12} {:>9} {:>9} {:>11} {:>9} {:>8} {:>8} {:>8} {:>6} {:>6}\n", "mode", "sent/s",
-                   "received/s", "p50 us", "p99 us", "kicks/frame", "calls", "CPUs", "ping ns", "after", "lost",
-                   "faults");
-    }
-    nlohmann::json runs = nlohmann::json::array();
+    Report report(options.common.format, columns(), options.common.output);
     bool faults = false;
     for (const std::string& mode : options.modes) {
         const auto run = measure_mode(options, mode);
         if (!run) {
-            fmt::print(stderr, "net_bench: {}: {}\n", mode, run.error().message);
-            return 1;
+            return fail(mode, run.error());
         }
         faults = faults || run->counts.faults != 0;
-        if (table) {
-            print(*run);
-        }
-        runs.push_back(to_json(options, *run));
+        report.add(to_row(options, *run));
     }
-    if (options.json == "-") {
-        std::cout << runs.dump(2) << '\n';
-    } else if (!options.json.empty()) {
-        std::ofstream(options.json) << runs.dump(2) << '\n';
+    if (const auto finished = report.finish(); !finished) {
+        return fail("results", finished.error());
     }
     return faults ? 2 : 0;
 }
 
 }  // namespace
 
-}  // namespace sidecore::bench
-
-int main(int argc, char** argv) {
-    sidecore::bench::Options options;
+void declare_net_command(CLI::App& app, Action& action) {
+    const auto shared = std::make_shared<Options>();
+    Options& options = *shared;
     auto& chains = options.stream.chains;
-    CLI::App app("Frames through a vhost-user-net back-end, from one spinning core.");
-    auto* const target = app.add_option_group("target")->require_option(1);
+    CLI::App& command = *app.add_subcommand("net", "Frames through a vhost-user-net back-end");
+    auto* const target = command.add_option_group("target")->require_option(1);
     target->add_option("--socket", options.socket, "the back-end's listening socket");
-    app.add_option(
+    command.add_option(
         "--receive-socket", options.receive_socket,
         "another device's, which frames are received from, as on a switch; and the time of rr is that of one way");
     target->add_flag("--mirror", options.mirror, "a thread here that sends back: what this driver can show at most");
-    app.add_option(
-           "--mode", options.modes,
-           "tx: frames as fast as possible; rx: what comes by itself, which may be nothing; loop: frames as fast as "
-           "possible, and receive what comes back; rr: one byte at a time, which comes back; several make a run each")
+    command
+        .add_option(
+            "--mode", options.modes,
+            "tx: frames as fast as possible; rx: what comes by itself, which may be nothing; loop: frames as fast as "
+            "possible, and receive what comes back; rr: one byte at a time, which comes back; several make a run each")
         ->delimiter(',')
         ->check(CLI::IsMember({"tx", "rx", "loop", "rr"}))
         ->capture_default_str();
-    app.add_option("--bytes", options.stream.bytes, "of a frame, from its Ethernet header on; not in rr")
+    command.add_option("--bytes", options.stream.bytes, "of a frame, from its Ethernet header on; not in rr")
         ->check(CLI::Range(42, 65549))
         ->capture_default_str();
-    app.add_option("--batch", options.stream.batch, "frames per publication, at most")
+    command.add_option("--batch", options.stream.batch, "frames per publication, at most")
         ->check(CLI::Range(1, 32768))
         ->capture_default_str();
-    app.add_option("--depth", chains.depth, "chains of each queue")->check(CLI::Range(1, 32768))->capture_default_str();
-    app.add_option("--seconds", options.measure.seconds, "measured, of each run")->capture_default_str();
-    app.add_option("--warm-up", options.measure.warm_up_seconds, "seconds before that")->capture_default_str();
-    app.add_option("--pairs", options.pairs, "queue pairs, all served by this core")
+    command.add_option("--depth", chains.depth, "chains of each queue")
+        ->check(CLI::Range(1, 32768))
+        ->capture_default_str();
+    command.add_option("--pairs", options.pairs, "queue pairs, all served by this core")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
-    app.add_option("--queue-size", options.queue_size, "descriptors of a virtqueue")->capture_default_str();
-    app.add_flag("--event-idx,!--no-event-idx", options.event_index, "VIRTIO_F_EVENT_IDX if offered (default)");
-    app.add_flag("--control,!--no-control", options.control, "the control queue if offered (default)");
-    app.add_flag("--merge,!--no-merge", options.merge, "VIRTIO_NET_F_MRG_RXBUF if offered (default)");
-    app.add_flag("--header-apart", chains.header_apart, "the header in a descriptor of its own");
-    app.add_flag("--indirect", chains.indirect, "indirect descriptors");
-    app.add_flag("--rewrite-descriptors", chains.rewrite_descriptors,
-                 "write them for each frame, as a guest's driver does; else they stay as they are");
-    app.add_option("--cpu", options.measure.cpu, "for this driver")->capture_default_str();
-    app.add_option("--backend-cpu", options.backend_cpu, "where the back-end runs, for the ping-pong")
-        ->capture_default_str();
-    app.add_option("--pid", options.measure.backend_pid, "the back-end's process, to see what CPU time it takes");
-    app.add_option("--json", options.json, "file for the results as JSON; - for standard output and no table");
-    CLI11_PARSE(app, argc, argv);
-    if (options.mirror && options.pairs != 1) {
-        fmt::print(stderr, "net_bench: --mirror is for one pair, not {}\n", options.pairs);
-        return 1;
-    }
-    return sidecore::bench::run_all(options);
+    command.add_option("--queue-size", options.queue_size, "descriptors of a virtqueue")->capture_default_str();
+    command.add_flag("--event-idx,!--no-event-idx", options.event_index, "VIRTIO_F_EVENT_IDX if offered (default)");
+    command.add_flag("--control,!--no-control", options.control, "the control queue if offered (default)");
+    command.add_flag("--merge,!--no-merge", options.merge, "VIRTIO_NET_F_MRG_RXBUF if offered (default)");
+    command.add_flag("--header-apart", chains.header_apart, "the header in a descriptor of its own");
+    command.add_flag("--indirect", chains.indirect, "indirect descriptors");
+    command.add_flag("--rewrite-descriptors", chains.rewrite_descriptors,
+                     "write them for each frame, as a guest's driver does; else they stay as they are");
+    declare_common(command, options.common);
+    command.callback([shared, &action] {
+        if (shared->mirror && shared->pairs != 1) {
+            throw CLI::ValidationError("--mirror", "is for one pair");
+        }
+        action = [shared] { return run_all(*shared); };
+    });
 }
+
+}  // namespace sidecore::bench

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "frontend/blk_load.hh"
+#include "frontend/disk_load.hh"
 
 #include <algorithm>
 #include <array>
@@ -15,12 +15,13 @@ namespace sidecore::frontend {
 namespace {
 
 using test::DeviceSide;
+using Access = DiskLoad::Access;
 
 struct Bench {
-    explicit Bench(const BlkLoad::Options& options, bool event_index = true)
+    explicit Bench(const DiskLoad::Options& options, bool event_index = true)
         : memory(*GuestMemoryFile::create(8U << 20U)),
           queue(*DriverQueue::create(memory, {.size = 64, .event_index = event_index})),
-          load(*BlkLoad::create(memory, queue, options)),
+          load(*DiskLoad::create(memory, queue, options)),
           device(memory, queue) {}
 
     /// Ends everything that is available, latest first, each with its status.
@@ -48,7 +49,7 @@ struct Bench {
 
     GuestMemoryFile memory;
     DriverQueue queue;
-    BlkLoad load;
+    DiskLoad load;
     DeviceSide device;
     std::uint16_t served = 0;
 };
@@ -58,7 +59,7 @@ class Chains : public testing::TestWithParam<bool> {};
 TEST_P(Chains, CarryTheRequest) {
     Bench bench({.depth = 4, .block_bytes = 4096, .indirect = GetParam()});
     EXPECT_EQ(bench.queue.free_descriptors(), GetParam() ? 60 : 52);
-    const std::uint16_t slot = bench.load.start(BlkType::read, 0x1234567890);
+    const std::uint16_t slot = bench.load.start(Access::read, 0x1234567890);
     bench.queue.publish();
     const auto chain = bench.device.chain(bench.device.available_entry(0));
     ASSERT_EQ(chain.size(), 3U);
@@ -77,17 +78,17 @@ TEST_P(Chains, CarryTheRequest) {
 
 TEST_P(Chains, TurnFromReadToWriteAndBack) {
     Bench bench({.depth = 1, .block_bytes = 512, .indirect = GetParam()});
-    std::array<BlkLoad::Finished, 4> finished{};
+    std::array<DiskLoad::Finished, 4> finished{};
     std::uint16_t index = 0;
-    for (const BlkType type : {BlkType::write, BlkType::write, BlkType::read, BlkType::write, BlkType::read}) {
-        bench.load.start(type, 1);
+    for (const Access access : {Access::write, Access::write, Access::read, Access::write, Access::read}) {
+        bench.load.start(access, 1);
         bench.queue.publish();
         const auto chain = bench.device.chain(bench.device.available_entry(index++));
         ASSERT_EQ(chain.size(), 3U);
         std::uint32_t type_seen = 99;
         std::memcpy(&type_seen, bench.device.host(chain[0]), 4);
-        EXPECT_EQ(type_seen, static_cast<std::uint32_t>(type));
-        EXPECT_EQ(chain[1].writable(), type == BlkType::read);
+        EXPECT_EQ(type_seen, access == Access::read ? 0U : 1U);
+        EXPECT_EQ(chain[1].writable(), access == Access::read);
         EXPECT_TRUE(chain[2].writable());
         bench.serve(0);
         ASSERT_EQ(bench.load.finish(finished), 1U);
@@ -97,8 +98,8 @@ TEST_P(Chains, TurnFromReadToWriteAndBack) {
 TEST_P(Chains, AreWrittenAgainIfWanted) {
     for (const bool rewrite : {false, true}) {
         Bench bench({.depth = 1, .block_bytes = 512, .indirect = GetParam(), .rewrite_descriptors = rewrite});
-        std::array<BlkLoad::Finished, 1> finished{};
-        bench.load.start(BlkType::write, 1);
+        std::array<DiskLoad::Finished, 1> finished{};
+        bench.load.start(Access::write, 1);
         bench.queue.publish();
         const auto before = bench.device.chain(bench.device.available_entry(0));
         bench.serve(0);
@@ -108,7 +109,7 @@ TEST_P(Chains, AreWrittenAgainIfWanted) {
             GetParam() ? bench.device.host(bench.device.descriptor(0)) : bench.queue.ring().descriptor_area().host;
         const std::uint64_t spoilt = 0x777;
         std::memcpy(table + 16, &spoilt, sizeof spoilt);
-        bench.load.start(BlkType::write, 2);
+        bench.load.start(Access::write, 2);
         bench.queue.publish();
         const auto after = bench.device.chain(bench.device.available_entry(1));
         ASSERT_EQ(after.size(), 3U);
@@ -118,17 +119,78 @@ TEST_P(Chains, AreWrittenAgainIfWanted) {
     }
 }
 
+TEST_P(Chains, OfScsiHaveTheAnswerBeforeTheDataThatTheDeviceWrites) {
+    Bench bench({.protocol = DiskProtocol::scsi,
+                 .lun = scsi_lun(3, 5),
+                 .depth = 2,
+                 .block_bytes = 4096,
+                 .indirect = GetParam()});
+    std::array<DiskLoad::Finished, 1> finished{};
+    std::uint16_t index = 0;
+    for (const Access access : {Access::read, Access::write, Access::write, Access::read}) {
+        const std::uint16_t slot = bench.load.start(access, 0x12345678);
+        bench.queue.publish();
+        const auto chain = bench.device.chain(bench.device.available_entry(index++));
+        ASSERT_EQ(chain.size(), 3U);
+        const bool read = access == Access::read;
+        EXPECT_EQ(chain[0].length, 51U);
+        EXPECT_FALSE(chain[0].writable());
+        const auto& data = chain[read ? 2 : 1];
+        const auto& answer = chain[read ? 1 : 2];
+        EXPECT_EQ(data.length, 4096U);
+        EXPECT_EQ(data.writable(), read);
+        EXPECT_EQ(bench.device.host(data), bench.load.data(slot).data());
+        EXPECT_EQ(answer.length, 12U + 96U);
+        EXPECT_TRUE(answer.writable());
+        EXPECT_EQ(answer.address % 64, 0U) << "of what the device writes one line has all that the driver looks at";
+        EXPECT_NE(answer.address / 64, chain[0].address / 64);
+        EXPECT_EQ(bench.device.host(answer)[11], std::byte{0xff}) << "not written yet";
+        const auto* const header = reinterpret_cast<const std::uint8_t*>(bench.device.host(chain[0]));
+        EXPECT_EQ(std::vector(header, header + 8), (std::vector<std::uint8_t>{1, 3, 0x40, 5, 0, 0, 0, 0}));
+        EXPECT_EQ(std::vector(header + 16, header + 29),
+                  (std::vector<std::uint8_t>{0, 0, 0, static_cast<std::uint8_t>(read ? 0x28 : 0x2a), 0, 0x12, 0x34,
+                                             0x56, 0x78, 0, 0, 8, 0}));
+        std::memset(bench.device.host(answer), 0, 12);
+        bench.device.use(bench.device.available_entry(static_cast<std::uint16_t>(index - 1)), 12);
+        ASSERT_EQ(bench.load.finish(finished), 1U);
+        EXPECT_EQ(finished[0].status, 0);
+        EXPECT_EQ(finished[0].slot, slot);
+    }
+}
+
+TEST_P(Chains, OfScsiTellResponseOrStatus) {
+    struct Case {
+        std::uint8_t response;
+        std::uint8_t status;
+        std::uint8_t told;
+    };
+    Bench bench({.protocol = DiskProtocol::scsi, .depth = 1, .block_bytes = 512, .indirect = GetParam()});
+    std::array<DiskLoad::Finished, 1> finished{};
+    std::uint16_t index = 0;
+    for (const Case& each : {Case{0, 0, 0}, Case{3, 0, 3}, Case{0, 2, 2}, Case{9, 2, 9}}) {
+        bench.load.start(Access::read, 1);
+        bench.queue.publish();
+        const std::uint16_t head = bench.device.available_entry(index++);
+        std::byte* const answer = bench.device.host(bench.device.chain(head).at(1));
+        answer[10] = std::byte{each.status};
+        answer[11] = std::byte{each.response};
+        bench.device.use(head, 12);
+        ASSERT_EQ(bench.load.finish(finished), 1U);
+        EXPECT_EQ(finished[0].status, each.told);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Forms, Chains, testing::Bool(),
                          [](const auto& test) { return test.param ? "Indirect" : "Direct"; });
 
-TEST(BlkLoad, KeepsItsDepthAndTellsEachStatus) {
+TEST(DiskLoad, KeepsItsDepthAndTellsEachStatus) {
     Bench bench({.depth = 16, .block_bytes = 512});
     EXPECT_EQ(bench.load.idle(), 16U);
-    std::array<BlkLoad::Finished, 10> finished{};
+    std::array<DiskLoad::Finished, 10> finished{};
     for (unsigned round = 0; round < 50; ++round) {
         std::vector<bool> busy(16);
         for (unsigned i = 0; i < 16; ++i) {
-            const std::uint16_t slot = bench.load.start(BlkType::read, i);
+            const std::uint16_t slot = bench.load.start(Access::read, i);
             EXPECT_FALSE(busy.at(slot)) << "a slot twice";
             busy.at(slot) = true;
         }
@@ -140,7 +202,7 @@ TEST(BlkLoad, KeepsItsDepthAndTellsEachStatus) {
         for (const std::size_t expected : {10U, 6U}) {
             ASSERT_EQ(bench.load.finish(finished), expected);
             for (std::size_t i = 0; i < expected; ++i) {
-                EXPECT_EQ(finished[i].status, static_cast<BlkStatus>(status));
+                EXPECT_EQ(finished[i].status, status);
                 busy.at(finished[i].slot) = false;
             }
         }
@@ -149,14 +211,14 @@ TEST(BlkLoad, KeepsItsDepthAndTellsEachStatus) {
     }
 }
 
-TEST(BlkLoad, AllocatesNothingPerRequest) {
+TEST(DiskLoad, AllocatesNothingPerRequest) {
     Bench bench({.depth = 16, .block_bytes = 512});
-    std::array<BlkLoad::Finished, 16> finished{};
+    std::array<DiskLoad::Finished, 16> finished{};
     bench.queue.suppress_calls();
     const std::size_t before = test::allocations_in_this_thread();
     for (unsigned round = 0; round < 5000; ++round) {
         while (bench.load.idle() != 0) {
-            bench.load.start(BlkType::read, round);
+            bench.load.start(Access::read, round);
         }
         bench.queue.publish();
         bench.serve(0);
@@ -166,17 +228,21 @@ TEST(BlkLoad, AllocatesNothingPerRequest) {
     EXPECT_EQ(bench.queue.statistics().used, 5000U * 16U);
 }
 
-TEST(BlkLoad, WhatTheQueueCannotHoldIsRefused) {
+TEST(DiskLoad, WhatTheQueueCannotHoldIsRefused) {
     auto memory = *GuestMemoryFile::create(8U << 20U);
     auto queue = *DriverQueue::create(memory, {.size = 64});
-    const auto load = BlkLoad::create(memory, queue, {.depth = 22});
+    const auto load = DiskLoad::create(memory, queue, {.depth = 22});
     ASSERT_FALSE(load) << "22 times 3 descriptors";
     EXPECT_EQ(load.error().kind, ErrorKind::out_of_range);
     auto second = *DriverQueue::create(memory, {.size = 64});
-    EXPECT_TRUE(BlkLoad::create(memory, second, {.depth = 22, .indirect = true}));
-    const auto odd = BlkLoad::create(memory, second, {.depth = 1, .block_bytes = 100});
+    EXPECT_TRUE(DiskLoad::create(memory, second, {.depth = 22, .indirect = true}));
+    const auto odd = DiskLoad::create(memory, second, {.depth = 1, .block_bytes = 100});
     ASSERT_FALSE(odd);
     EXPECT_EQ(odd.error().kind, ErrorKind::invalid_argument);
+    const auto large =
+        DiskLoad::create(memory, second, {.protocol = DiskProtocol::scsi, .depth = 1, .block_bytes = 512 * 65536});
+    ASSERT_FALSE(large) << "for READ (10)";
+    EXPECT_EQ(large.error().kind, ErrorKind::invalid_argument);
 }
 
 }  // namespace
