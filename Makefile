@@ -6,10 +6,10 @@ FUZZ_SECONDS ?= 60
 SWITCHES ?= 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev demo test model bench bench-net polling lint format fuzz soak coverage install clean
+.PHONY: help setup build dev demo test model bench bench-disks bench-net polling lint format fuzz soak coverage install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install the Debian packages that are missing
 	@tools/setup
@@ -31,6 +31,9 @@ model: setup ## model-check the switch protocol; tests/model/README.md
 
 bench: build ## measure; results in build/bench
 	@bench/run
+
+bench-disks: build ## measure what polling does for reads, of our own front-end and real guests, and idle machines; results in build/bench
+	@bench/disks
 
 bench-net: build ## measure network devices, beside DPDK's vhost; results in build/bench
 	@tools/setup tools/packages-bench.txt

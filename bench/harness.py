@@ -6,7 +6,9 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import subprocess
+import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -15,6 +17,10 @@ DISK_BYTES = 64 << 30
 CLOSE_NS = 200
 # In the names of back-ends.
 OF_DEVICE = {"blk": "", "scsi": ", scsi"}
+
+
+# Who is told to end does so in order, and with it what it has started.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 class Failure(Exception):
