@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 SWITCHES ?= 1000000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev demo test model bench bench-disks bench-net polling lint format fuzz soak coverage install clean
+.PHONY: help setup build dev demo test model bench bench-all bench-disks bench-micro bench-net polling lint format fuzz soak coverage install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,8 +32,18 @@ model: setup ## model-check the switch protocol; tests/model/README.md
 bench: build ## measure; results in build/bench
 	@bench/run
 
-bench-disks: build ## measure what polling does for reads, of our own front-end and real guests, and idle machines; results in build/bench
+bench-all: build ## every benchmark, about an hour, and what they find into docs/benchmarks.md
+	@tools/setup tools/packages-bench.txt
+	@bench/all
+
+bench-disks: build ## measure what polling does for reads, and what idle machines cost; results in build/bench
 	@bench/disks
+
+bench-micro: setup ## time the hot parts by themselves, and count their instructions beside bench/instructions.json
+	@tools/setup tools/packages-bench.txt
+	@tools/build release sidecore-micro
+	@build/release/bin/sidecore-micro
+	@bench/instructions
 
 bench-net: build ## measure network devices, beside DPDK's vhost; results in build/bench
 	@tools/setup tools/packages-bench.txt

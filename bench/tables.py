@@ -51,14 +51,17 @@ def describe(measured):
             f"medians{busy}.")
 
 
-def write_into(path, name, layouts, report):
-    """Replaces what is between the marks of benchmark `name` in a page by the tables of `report`."""
+def put(path, name, text):
+    """Replaces what is between the marks of benchmark `name` in a page."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    text = path.read_text(encoding="utf-8")
-    before, found, rest = text.partition(begin)
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
     _, ended, after = rest.partition(end)
     if not found or not ended:
         raise ValueError(f"{path} has no part between {begin} and {end}")
-    blocks = ["```\n" + "\n".join(table(layout, report[part])) + f"\n```\n\n{describe(report[part])}"
-              for part, layout in layouts.items() if part in report]
-    path.write_text(f"{before}{begin}\n\n" + "\n\n".join(blocks) + f"\n\n{end}{after}", encoding="utf-8")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def write_into(path, name, layouts, report):
+    """Puts the tables of `report` between the marks of benchmark `name` in a page."""
+    put(path, name, "\n\n".join("```\n" + "\n".join(table(layout, report[part])) + f"\n```\n\n{describe(report[part])}"
+                                for part, layout in layouts.items() if part in report))
