@@ -54,7 +54,8 @@ def by_policy(rows, x, y, least=0.0):
 def load_plot(polling):
     rows = loads_of(polling)
     percents = sorted({row["percent"] for row in rows})
-    load = Axis(percents[0], percents[-1], percents, True, [f"{percent:g} %" for percent in percents])
+    ticks = [percent for percent, above in zip(percents, [*percents[1:], 2 * percents[-1]]) if above >= 2 * percent]  # as far as there is room
+    load = Axis(percents[0], percents[-1], ticks, True, [f"{percent:g} %" for percent in ticks])
     least_kicks = 10.0  # per second: less is drawn there
     open_loop = [row for row in rows if row["percent"] != SATURATED_PERCENT]
     cpu = Axis(0, 100, [0, 20, 40, 60, 80, 100])
