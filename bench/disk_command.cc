@@ -156,11 +156,11 @@ public:
             Totals totals;
             for (const DiskStream* const stream : vm.streams) {
                 totals.add(*stream, vm.block_bytes, end);
+                all.add(*stream, vm.block_bytes, end);
             }
             Row one{{"socket", vm.socket}};
             totals.put(one, measured.seconds);
             vms.push_back(std::move(one));
-            all.add(totals);
         }
         all.put(row, measured.seconds);
         if (measured.backend_cpus) {
@@ -200,15 +200,6 @@ private:
             kicks += stream.kicks();
             behind_cycles = std::max(behind_cycles, stream.behind(end));
             latencies.add(stream.histogram());
-        }
-        void add(const Totals& other) {
-            operations += other.operations;
-            bytes += other.bytes;
-            errors += other.errors;
-            wrong_blocks += other.wrong_blocks;
-            kicks += other.kicks;
-            behind_cycles = std::max(behind_cycles, other.behind_cycles);
-            latencies.add(other.latencies);
         }
         void put(Row& row, double seconds) const {
             row["operations"] = operations;

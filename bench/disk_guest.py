@@ -6,8 +6,8 @@ import contextlib
 import functools
 import time
 
+from guest_common import Sample, figures_between, on_cpu
 from measuring import Measuring, Progress, Runs, compare_with_never
-from net_guest import on_cpu
 
 from guestlib.disks import Disk, ScsiDevice, Unit  # noqa: E402, measuring has made them known
 from guestlib.guests import UmlGuest, build_images  # noqa: E402
@@ -18,29 +18,6 @@ GUESTS = 3
 DISK_BYTES = 64 << 20
 FIGURES = ["iops", "kicks_per_s", "kicks_per_op", "avoided_per_s", "backend_cpus", "cpu_ns_per_op", "iops_to_never", "kicks_per_s_to_never"]
 KEYS = ["load", "policy"]
-
-
-class Sample:
-    """What the daemon has counted for the guests' devices at one moment."""
-
-    def __init__(self, daemon, names):
-        everything = daemon.statistics()
-        self.seconds = everything["time_ns"] / 1e9
-        self.cpu_seconds = everything["workers"][0]["cpu_time_ns"] / 1e9
-        counters = [queue["counters"] for device in everything["devices"] if device["name"] in names for queue in device["queues"]]
-        self.kicks = sum(one["kicks"] for one in counters)
-        self.avoided = sum(one["poll_kicks"] for one in counters)
-        self.requests = sum(one["completions"] for one in counters)
-
-
-def figures_between(before, after):
-    seconds, requests = after.seconds - before.seconds, after.requests - before.requests
-    return {"iops": requests / seconds,
-            "kicks_per_s": (after.kicks - before.kicks) / seconds,
-            "kicks_per_op": (after.kicks - before.kicks) / max(requests, 1),
-            "avoided_per_s": (after.avoided - before.avoided) / seconds,
-            "backend_cpus": (after.cpu_seconds - before.cpu_seconds) / seconds,
-            "cpu_ns_per_op": 1e9 * (after.cpu_seconds - before.cpu_seconds) / max(requests, 1)}
 
 
 class Machine:
@@ -69,14 +46,14 @@ def run_load(daemon, machines, device, policy, options):
     daemon.set_policy(policy=policy)
     names = {machine.devices[device] for machine in machines}
     with Measuring(options) as run:
-        before = Sample(daemon, names).requests
+        before = Sample(daemon, names).completions
         jobs = [machine.start(device, options.seconds + 2) for machine in machines]
         try:
-            wait_until(lambda: Sample(daemon, names).requests > before + 100, 30, f"the guests read ({device}, {policy})")
+            wait_until(lambda: Sample(daemon, names).completions > before + 100, 30, f"the guests read ({device}, {policy})")
             time.sleep(0.5)
             begin = Sample(daemon, names)
             time.sleep(options.seconds)
-            run.update(figures_between(begin, Sample(daemon, names)))
+            run.update(figures_between(begin, Sample(daemon, names), "iops", "op"))
         finally:
             for job in jobs:
                 job.wait(60)

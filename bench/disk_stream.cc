@@ -85,9 +85,12 @@ void DiskStream::publish() {
 }
 
 void DiskStream::start(std::uint64_t at) {
-    std::uint32_t block = sequential_ ? next_block_ : static_cast<std::uint32_t>(random_.below(blocks_.count));
+    std::uint32_t block = 0;
     if (sequential_) {
-        next_block_ = next_block_ + 1 == blocks_.count ? 0 : next_block_ + 1;
+        block = next_block_;
+        next_block_ = block + 1 == blocks_.count ? 0 : block + 1;
+    } else {
+        block = static_cast<std::uint32_t>(random_.below(blocks_.count));
     }
     const bool write = random_.chance(write_percent_);
     if (verifier_) {

@@ -23,6 +23,33 @@ from guestlib.processes import GuestError  # noqa: E402
 POLICIES = ["never", "rate", "always", "adaptive"]
 
 
+class Daemon:
+    """sidecored under `policy` with one worker, and devices that `tables` describes, in TOML; the last one's socket is `socket`, in `folder`."""
+
+    def __init__(self, name, policy, folder, socket, tables_text, options):
+        self.name = name
+        self.policy = policy
+        config = folder / "config.toml"
+        config.write_text(f'[daemon]\ncontrol_socket = "{folder}/control.sock"\n\n[policy]\nkind = "{policy}"\n\n'
+                          f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\n\n{tables_text}')
+        self._backend = harness.run_sidecored(name, config, socket, options, folder / "log")
+
+    def __enter__(self):
+        try:
+            self._backend.wait_until_ready()
+        except BaseException:
+            self._backend.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self._backend.stop()
+
+    @property
+    def pid(self):
+        return self._backend.process.pid
+
+
 def core_distance(options):
     """What a cache line takes from the driver's core to the back-end's and back, in ns."""
     command = [*harness.bench_command(options, "distance"), "--cpu", str(options.cpu), "--backend-cpu", str(options.backend_cpu)]

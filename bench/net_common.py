@@ -9,42 +9,21 @@ import tempfile
 
 import harness
 from harness import Failure
+from measuring import Daemon
 
 
-class NetDaemon:
-    """sidecored under `policy` with network devices, {name: their `network`}, on one worker."""
+class NetDaemon(Daemon):
+    """A daemon with network devices, {name: their `network`}."""
 
     def __init__(self, name, policy, devices, options, folder):
-        self.name = name
-        self.policy = policy
-        self.folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
-        text = (f'[daemon]\ncontrol_socket = "{self.folder}/control.sock"\n\n[policy]\nkind = "{policy}"\n\n'
-                f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\n\n')
-        if ON_SWITCH in devices.values():
-            text += '[[switch]]\nname = "lan"\n\n'
+        self._folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
+        text = '[[switch]]\nname = "lan"\n\n' if ON_SWITCH in devices.values() else ""
         for device, network in devices.items():
             text += f'[[device]]\nname = "{device}"\ntype = "net"\nsocket = "{self.socket(device)}"\nnetwork = {network}\n\n'
-        config = self.folder / "config.toml"
-        config.write_text(text)
-        self._backend = harness.run_sidecored(name, config, self.socket(list(devices)[-1]), options, self.folder / "log")
-
-    def __enter__(self):
-        try:
-            self._backend.wait_until_ready()
-        except BaseException:
-            self._backend.stop()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self._backend.stop()
-
-    @property
-    def pid(self):
-        return self._backend.process.pid
+        super().__init__(name, policy, self._folder, self.socket(list(devices)[-1]), text, options)
 
     def socket(self, device):
-        return self.folder / f"{device}.sock"
+        return self._folder / f"{device}.sock"
 
 
 NULL = '{ kind = "null" }'

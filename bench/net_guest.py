@@ -10,12 +10,12 @@ driver's core; the host's iperf3 is where the kernel likes it.
 import contextlib
 import functools
 import json
-import os
 import pathlib
 import shutil
 import subprocess
 import time
 
+from guest_common import Sample, figures_between, on_cpu
 from measuring import Measuring, Progress, Runs, compare_with_never
 
 from guestlib.guests import UmlGuest, build_images  # noqa: E402, measuring has made them known
@@ -33,6 +33,7 @@ LOADS = ["tcp", "udp", "frames"]
 FIGURES = ["frames_per_s", "payload_mbit_per_s", "kicks_per_s", "kicks_per_frame", "avoided_per_s", "backend_cpus", "cpu_ns_per_frame",
            "frames_per_s_to_never", "payload_mbit_per_s_to_never", "kicks_per_s_to_never"]
 KEYS = ["load", "policy"]
+TRANSMIT = slice(1, 2)  # of a device's queues
 
 
 def missing():
@@ -60,41 +61,6 @@ def guest_files():
     for program in PROGRAMS:
         files.update(program_files(program))
     return files
-
-
-@contextlib.contextmanager
-def on_cpu(cpu):
-    """What is started meanwhile stays on that CPU."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-class Sample:
-    """What the daemon has counted for the guests' networks at one moment."""
-
-    def __init__(self, daemon, networks):
-        everything = daemon.statistics()
-        names = {network.name for network in networks}
-        self.seconds = everything["time_ns"] / 1e9
-        self.cpu_seconds = everything["workers"][0]["cpu_time_ns"] / 1e9
-        counters = [queue["counters"] for device in everything["devices"] if device["name"] in names for queue in device["queues"]]
-        self.kicks = sum(one["kicks"] for one in counters)
-        self.avoided = sum(one["poll_kicks"] for one in counters)
-        self.frames = sum(device["queues"][1]["counters"]["completions"] for device in everything["devices"] if device["name"] in names)
-
-
-def figures_between(before, after):
-    seconds, frames = after.seconds - before.seconds, after.frames - before.frames
-    return {"frames_per_s": frames / seconds,
-            "kicks_per_s": (after.kicks - before.kicks) / seconds,
-            "kicks_per_frame": (after.kicks - before.kicks) / max(frames, 1),
-            "avoided_per_s": (after.avoided - before.avoided) / seconds,
-            "backend_cpus": (after.cpu_seconds - before.cpu_seconds) / seconds,
-            "cpu_ns_per_frame": 1e9 * (after.cpu_seconds - before.cpu_seconds) / max(frames, 1)}
 
 
 class Machine:
@@ -136,17 +102,21 @@ class Machine:
 def run_load(daemon, machines, load, policy, options):
     """One run: all machines send at once."""
     daemon.set_policy(policy=policy)
-    networks = [machine.tap if load == "tcp" else machine.null for machine in machines]
+    names = {(machine.tap if load == "tcp" else machine.null).name for machine in machines}
+
+    def sample():
+        return Sample(daemon, names, TRANSMIT)
+
     with Measuring(options) as run:
-        before = Sample(daemon, networks).frames
+        before = sample().completions
         # iperf3 counts in whole seconds, and starts first; what is measured lies within.
         jobs = [machine.start(load, options.seconds + 3) for machine in machines]
         try:
-            wait_until(lambda: Sample(daemon, networks).frames > before + 100, 30, f"the guests send ({load}, {policy})")
+            wait_until(lambda: sample().completions > before + 100, 30, f"the guests send ({load}, {policy})")
             time.sleep(0.3)
-            begin = Sample(daemon, networks)
+            begin = sample()
             time.sleep(options.seconds)
-            run.update(figures_between(begin, Sample(daemon, networks)))
+            run.update(figures_between(begin, sample(), "frames_per_s", "frame"))
         finally:
             outputs = [job.wait(60) for job in jobs]
     if load == "tcp":

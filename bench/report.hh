@@ -48,7 +48,7 @@ private:
     std::vector<Row> rows_;
 };
 
-/// lat_mean_us is not there: a mean of latencies says nothing. p50 to p99.99 and the largest, in microseconds.
+/// lat_p50_us to lat_p9999_us and lat_max_us, from latencies in cycles.
 void add_latencies(Row& row, const LatencyHistogram& cycles);
 
 }  // namespace sidecore::bench

@@ -76,11 +76,30 @@ TEST_F(Streams, LatencyCountsFromTheArrival) {
     EXPECT_NEAR(us(0.5), 10'000, 1000) << "and each later one had waited since its own arrival";
 }
 
+TEST_F(Streams, KicksCostWhatTheyAreSaidTo) {
+    DiskStream load = stream({.depth = 1, .kick_cost_ns = 2'000'000});
+    const std::uint64_t start = monotonic_ns();
+    turn_until(load, 20, cycles());
+    EXPECT_GE(load.kicks(), 2U);
+    EXPECT_GE(monotonic_ns() - start, (load.kicks() - 1) * 2'000'000) << "the first may have been before";
+}
+
 TEST_F(Streams, SequentialLoadTakesOneBlockAfterTheOther) {
-    DiskStream load = stream({.depth = 1, .write_percent = 100, .sequential = true}, {16, 4});
-    turn_until(load, 8, cycles());
+    DiskStream load = stream({.depth = 1, .write_percent = 100, .sequential = true, .verify = true}, {16, 64});
+    turn_until(load, 32, cycles());
     must(load.finish_all());
     EXPECT_EQ(load.errors(), 0U);
+    // Another one may have been under way.
+    const auto written = [&](std::uint64_t block) {
+        std::vector<std::byte> data(4096);
+        must(driver.requests().read(16 + block * 8, data));
+        return data != std::vector<std::byte>(4096);
+    };
+    for (std::uint64_t block = 0; block < 64; ++block) {
+        if (block != load.operations()) {
+            EXPECT_EQ(written(block), block < load.operations()) << block;
+        }
+    }
     const auto tiny = DiskStream::create(driver.memory(), driver.queue(), {0, 4}, {.depth = 4, .verify = true});
     ASSERT_FALSE(tiny) << "all blocks could be claimed";
     EXPECT_EQ(tiny.error().kind, ErrorKind::out_of_range);
