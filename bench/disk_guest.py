@@ -6,7 +6,7 @@ import contextlib
 import functools
 import time
 
-from guest_common import Sample, figures_between, on_cpu
+from guest_common import AWAKE_FILES, Sample, awake, figures_between, on_cpu
 from measuring import Measuring, Progress, Runs, compare_with_never
 
 from guestlib.disks import Disk, ScsiDevice, Unit  # noqa: E402, measuring has made them known
@@ -32,14 +32,14 @@ class Machine:
         daemon.add_scsi(scsi)
         self.devices = {"blk": blk.name, "scsi": scsi.name}
         with on_cpu(cpu):
-            self.guest = UmlGuest([blk.socket], scsi=[scsi], name=f"uml{number}")
+            self.guest = UmlGuest([blk.socket], scsi=[scsi], name=f"uml{number}", files=AWAKE_FILES)
         self.guest.run("for i in $(busybox seq 100); do [ -b /dev/sda ] && exit 0; busybox usleep 100000; done; exit 1")
 
     def start(self, device, seconds):
         """The guest's job, which reads for so long."""
-        return self.guest.start(f"fio --name=read --filename=/dev/{self.NODES[device]} --rw=randread --bs=4k --direct=1 --ioengine=psync --thread "
-                                f"--numjobs=2 --time_based --runtime={seconds} --size={DISK_BYTES} --eta=never --output=/tmp/fio.log "
-                                "|| { cat /tmp/fio.log; exit 1; }")
+        return self.guest.start(awake(f"fio --name=read --filename=/dev/{self.NODES[device]} --rw=randread --bs=4k --direct=1 --ioengine=psync --thread "
+                                      f"--numjobs=2 --time_based --runtime={seconds} --size={DISK_BYTES} --eta=never --output=/tmp/fio.log "
+                                      "|| { cat /tmp/fio.log; exit 1; }"))
 
 
 def run_load(daemon, machines, device, policy, options):

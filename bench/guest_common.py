@@ -3,6 +3,37 @@
 
 import contextlib
 import os
+import pathlib
+import shutil
+import subprocess
+
+
+def program_files(*programs):
+    """{path in the guest: content} of programs of the host and of the libraries that they need."""
+    files = {}
+    for program in programs:
+        path = shutil.which(program)
+        files[f"bin/{program}"] = pathlib.Path(path).read_bytes()
+        listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            words = line.split()
+            if len(words) >= 3 and words[1] == "=>":
+                files[f"lib/x86_64-linux-gnu/{words[0]}"] = pathlib.Path(words[2]).read_bytes()
+    return files
+
+
+AWAKE_FILES = program_files("chrt")
+
+
+def awake(script):
+    """The script for a guest that got AWAKE_FILES, beside a job that makes system calls whenever nothing else in it wants to run, so that its CPU never sleeps.
+
+    User-mode Linux loses interrupts while it goes to sleep: it looks whether something is to do, and then waits for a signal, and a signal between the two is
+    noted but does not keep it from waiting, until its tick up to 10 ms later. A device that answers at once hits that moment often, one that has to
+    be woken up first rarely, and so the bug would decide what is measured. A virtual machine's halt instruction has no such moment.
+    """
+    return ("chrt --idle 0 sh -c 'while umask; do :; done' </dev/null >/dev/null 2>&1 &\nawake=$!\n"
+            f"( {script} )\nstatus=$?\nkill $awake\nexit $status")
 
 
 @contextlib.contextmanager

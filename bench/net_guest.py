@@ -10,12 +10,10 @@ driver's core; the host's iperf3 is where the kernel likes it.
 import contextlib
 import functools
 import json
-import pathlib
 import shutil
-import subprocess
 import time
 
-from guest_common import Sample, figures_between, on_cpu
+from guest_common import AWAKE_FILES, Sample, awake, figures_between, on_cpu, program_files
 from measuring import Measuring, Progress, Runs, compare_with_never
 
 from guestlib.guests import UmlGuest, build_images  # noqa: E402, measuring has made them known
@@ -44,23 +42,8 @@ def missing():
     return "" if may_have_taps() else "it takes root and /dev/net/tun"
 
 
-def program_files(program):
-    """{path in the guest: content} of a program of the host and of the libraries that it needs."""
-    path = shutil.which(program)
-    files = {f"bin/{program}": pathlib.Path(path).read_bytes()}
-    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-    for line in listed.splitlines():
-        words = line.split()
-        if len(words) >= 3 and words[1] == "=>":
-            files[f"lib/x86_64-linux-gnu/{words[0]}"] = pathlib.Path(words[2]).read_bytes()
-    return files
-
-
 def guest_files():
-    files = {"etc/frame.cfg": TRAFGEN_FRAME}
-    for program in PROGRAMS:
-        files.update(program_files(program))
-    return files
+    return {"etc/frame.cfg": TRAFGEN_FRAME, **program_files(*PROGRAMS), **AWAKE_FILES}
 
 
 class Machine:
@@ -87,12 +70,14 @@ class Machine:
     def start(self, load, seconds):
         """The guest's job, which sends for so long and longer."""
         if load == "tcp":
-            return self.guest.start(f"iperf3 --client {self.host} --port {PORT} --length 64 --no-delay --time {seconds:.0f} --json")
-        if load == "udp":
-            return self.guest.start(f"fio --name=udp --ioengine=net --protocol=udp --hostname={self.nobody} --port=9 --rw=write --bs=64 --size=1t "
-                                    f"--time_based --runtime={seconds} --thread --eta=never --output=/tmp/udp.log || {{ cat /tmp/udp.log; exit 1; }}")
-        return self.guest.start("trafgen --dev $(cat /tmp/null) --conf /etc/frame.cfg --cpus 1 --no-cpu-stats >/tmp/trafgen.log 2>&1 &\n"
-                                f"busybox sleep {seconds}\nbusybox killall -9 trafgen\nwait || true")
+            script = f"iperf3 --client {self.host} --port {PORT} --length 64 --no-delay --time {seconds:.0f} --json"
+        elif load == "udp":
+            script = (f"fio --name=udp --ioengine=net --protocol=udp --hostname={self.nobody} --port=9 --rw=write --bs=64 --size=1t "
+                      f"--time_based --runtime={seconds} --thread --eta=never --output=/tmp/udp.log || {{ cat /tmp/udp.log; exit 1; }}")
+        else:
+            script = ("trafgen --dev $(cat /tmp/null) --conf /etc/frame.cfg --cpus 1 --no-cpu-stats >/tmp/trafgen.log 2>&1 &\n"
+                      f"busybox sleep {seconds}\nbusybox killall -9 trafgen\nwait || true")
+        return self.guest.start(awake(script))
 
     def end(self):
         self.guest.kill()
