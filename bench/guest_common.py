@@ -57,6 +57,7 @@ class Sample:
         devices = [[queue["counters"] for queue in device["queues"]] for device in everything["devices"] if device["name"] in names]
         self.kicks = sum(one["kicks"] for queues_of_one in devices for one in queues_of_one)
         self.avoided = sum(one["poll_kicks"] for queues_of_one in devices for one in queues_of_one)
+        self.calls = sum(one["calls"] for queues_of_one in devices for one in queues_of_one)
         self.completions = sum(one["completions"] for queues_of_one in devices for one in queues_of_one[queues])
 
 
@@ -66,6 +67,7 @@ def figures_between(before, after, rate, one):
     return {rate: completions / seconds,
             "kicks_per_s": (after.kicks - before.kicks) / seconds,
             f"kicks_per_{one}": (after.kicks - before.kicks) / max(completions, 1),
+            "calls_per_s": (after.calls - before.calls) / seconds,
             "avoided_per_s": (after.avoided - before.avoided) / seconds,
             "backend_cpus": (after.cpu_seconds - before.cpu_seconds) / seconds,
             f"cpu_ns_per_{one}": 1e9 * (after.cpu_seconds - before.cpu_seconds) / max(completions, 1)}

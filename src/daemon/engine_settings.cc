@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace sidecore::daemon {
 
@@ -81,6 +82,15 @@ control::Settings built_in_queue_settings() {
                          [&](Setting setting, const auto& member) { settings.put(setting, to_value(member)); });
     settings.put(Setting::device_poll_budget, std::uint64_t{100});
     return settings;
+}
+
+void build_in_for_transmit_queue(control::Settings& settings) {
+    for (const auto& [setting, value] : {std::pair(Setting::call_max_requests, std::uint64_t{64}),
+                                         std::pair(Setting::call_max_delay, std::uint64_t{50'000})}) {
+        if (settings.at(setting).source == control::Level::built_in) {
+            settings.put(setting, value);
+        }
+    }
 }
 
 engine::QueueSettings to_queue_settings(const control::Settings& settings) {

@@ -177,7 +177,11 @@ control::QueueReasons ServedDevice::explain(std::uint16_t queue) const {
 }
 
 control::Settings ServedDevice::settings(std::uint16_t queue) const {
-    return settings().overridden_by(queue_settings_.at(queue), control::Level::queue);
+    control::Settings result = settings().overridden_by(queue_settings_.at(queue), control::Level::queue);
+    if (net_ != nullptr && net_->is_transmit(queue)) {
+        build_in_for_transmit_queue(result);
+    }
+    return result;
 }
 
 engine::QueueSettings ServedDevice::queue_settings(std::uint16_t queue) const {

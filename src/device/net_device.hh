@@ -99,6 +99,9 @@ public:
     void set_link(bool up) noexcept { link_up_ = up; }
     bool link_up() const noexcept { return link_up_; }
 
+    /// Whether that queue, of all that there may be, takes what the guest sends.
+    bool is_transmit(std::uint16_t index) const noexcept { return index % 2 == 1 && index / 2 < options_.pairs; }
+
     std::uint16_t max_pairs() const noexcept { return options_.pairs; }
     std::uint16_t pairs_in_use() const;
     std::optional<MacAddress> mac() const;

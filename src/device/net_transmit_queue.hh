@@ -45,6 +45,7 @@ public:
     int second_kick_fd() const noexcept override { return sender_->room_fd(); }
     int timer_fd() const noexcept override { return throttle_->fd(); }
     int completion_fd() const noexcept override { return -1; }
+    bool completions_awaited() const noexcept override { return false; }
 
     /// Descriptors of one packet, its header included.
     static constexpr std::size_t max_segments = 1024;

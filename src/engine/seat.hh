@@ -6,7 +6,6 @@
 #include <memory>
 
 #include "base/notifier.hh"
-#include "engine/call_moderation.hh"
 #include "engine/worker.hh"
 
 namespace sidecore::engine {

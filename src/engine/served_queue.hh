@@ -65,6 +65,10 @@ public:
     /// Takes and starts up to `budget` requests (at least 1).
     virtual Turn serve(std::uint32_t budget) noexcept = 0;
 
+    /// Whether anybody waits for its completions. Nobody does where all that they tell is that buffers are free again: such calls may come
+    /// late, though the queue is empty.
+    virtual bool completions_awaited() const noexcept { return true; }
+
     /// What was done for it outside of its turns, by other queues of the same worker, since this was last asked.
     virtual Turn done_elsewhere() noexcept { return {}; }
 

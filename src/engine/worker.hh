@@ -14,6 +14,7 @@
 #include "base/error.hh"
 #include "base/fd.hh"
 #include "engine/activity_bell.hh"
+#include "engine/call_moderation.hh"
 #include "engine/explanation.hh"
 #include "engine/mailbox.hh"
 #include "engine/neighbour.hh"
@@ -165,6 +166,7 @@ private:
     void decide(Seat& seat, const Decision& decision);
     void set_mode(Seat& seat, Mode mode);
     void apply(Seat& seat, const QueueSettings& settings);
+    CallModeration moderation(const Seat& seat) const;
     void drain(Seat& seat, std::function<void()> then);
     void finish_drains();
     std::unique_ptr<Seat> take_out(Seat& seat);

@@ -102,6 +102,16 @@ void Worker::set_mode(Seat& seat, Mode mode) {
     statistics_.polled_queues.store(polled, std::memory_order_relaxed);
 }
 
+CallModeration Worker::moderation(const Seat& seat) const {
+    const CallSettings& calls = seat.settings.calls;
+    const bool awaited = seat.queue->completions_awaited();
+    std::uint32_t most = calls.max_requests;
+    if (const std::uint32_t capacity = seat.queue->capacity(); !awaited && capacity != 0) {
+        most = std::min(most, std::max(capacity / 4, 2U));  // a driver that has used up its buffers would wait
+    }
+    return {most, to_cycles(calls.max_delay_ns), awaited};
+}
+
 void Worker::apply(Seat& seat, const QueueSettings& settings) {
     const bool listed = seat.listed;
     const bool same_policy = seat.policy != nullptr && settings.policy == seat.settings.policy;
@@ -119,8 +129,7 @@ void Worker::apply(Seat& seat, const QueueSettings& settings) {
     if (!moderated && seat.moderation.active()) {
         call(seat);
     }
-    seat.moderation = moderated ? CallModeration(settings.calls.max_requests, to_cycles(settings.calls.max_delay_ns))
-                                : CallModeration();
+    seat.moderation = moderated ? moderation(seat) : CallModeration();
     seat.queue->moderate(moderated);
 
     if (!same_policy) {  // it would forget what it has learned

@@ -46,6 +46,20 @@ control::Settings expect_each_arrives(const control::Settings& built_in, Convert
     return all;
 }
 
+TEST(EngineSettings, TransmitQueuesAreCalledForLaterUnlessALevelSaysOtherwise) {
+    control::Settings settings = built_in_queue_settings();
+    build_in_for_transmit_queue(settings);
+    EXPECT_EQ(to_queue_settings(settings).calls, (engine::CallSettings{.max_requests = 64, .max_delay_ns = 50'000}));
+    EXPECT_EQ(settings.at(Setting::call_max_delay).source, control::Level::built_in);
+
+    settings = built_in_queue_settings().overridden_by({{Setting::call_max_requests, std::uint64_t{1}}},
+                                                       control::Level::device);
+    build_in_for_transmit_queue(settings);
+    EXPECT_EQ(to_queue_settings(settings).calls.max_requests, 1U);
+    EXPECT_EQ(settings.at(Setting::call_max_requests).source, control::Level::device);
+    EXPECT_FALSE(to_queue_settings(settings).calls.moderated());
+}
+
 TEST(EngineSettings, EachSettingOfAQueueReachesTheEngine) {
     const engine::QueueSettings settings =
         to_queue_settings(expect_each_arrives(built_in_queue_settings(), to_queue_settings));

@@ -2,6 +2,7 @@
 // Rate limits of a network device that a driver sends through.
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -74,6 +75,19 @@ TEST_F(ManagerLimits, PairsOnTwoWorkersShareWhatTheDeviceMaySend) {
     EXPECT_GE(monotonic_ns() - start_ns, 68 * ms);  // a token may have been on its way
     EXPECT_GE(throttled(true), 2U);
     EXPECT_EQ(throttled(false), 0U);
+}
+
+TEST_F(ManagerLimits, OnlyTransmitQueuesPutCallsOff) {
+    serve({});
+    const auto calls = [&](std::size_t queue) {
+        const control::Settings settings = manager_->device("net0").value().queues.at(queue).settings;
+        return std::pair(settings.number(control::Setting::call_max_requests),
+                         settings.number(control::Setting::call_max_delay));
+    };
+    EXPECT_EQ(calls(0), std::pair(std::uint64_t{1}, std::uint64_t{0}));
+    EXPECT_EQ(calls(1), std::pair(std::uint64_t{64}, std::uint64_t{50'000}));
+    EXPECT_EQ(calls(3), calls(1));
+    EXPECT_EQ(calls(4), calls(0)) << "the control queue's driver waits for every answer";
 }
 
 TEST_F(ManagerLimits, WhatItReceivesIsLimitedToo) {

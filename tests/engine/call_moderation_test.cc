@@ -47,6 +47,18 @@ TEST(CallModeration, WaitingInVainShortensTheDelay) {
     EXPECT_EQ(moderation.delay(), 1000U / 16);
 }
 
+TEST(CallModeration, WhereNobodyWaitsItIsAsLateAsItMayBe) {
+    CallModeration moderation(32, 1000, false);
+    for (std::uint64_t now = 0; now < 100'000; now += 2000) {  // a batch at a time, and nothing more on its way
+        moderation.owe(now);
+        EXPECT_FALSE(moderation.due(now + 999, 31, false));
+        EXPECT_TRUE(moderation.due(now + 1000, 1, false));
+        EXPECT_TRUE(moderation.due(now, 32, false));
+        moderation.told(now + 1000, false);
+    }
+    EXPECT_EQ(moderation.delay(), 1000U);
+}
+
 TEST(CallModeration, CountsTheCallsThatItSaved) {
     CallModeration moderation(1000, 1000);
     for (int batch = 0; batch < 5; ++batch) {

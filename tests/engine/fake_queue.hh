@@ -55,6 +55,7 @@ public:
 
     bool break_next = false;
     std::uint32_t ring_size = 0;
+    bool awaited = true;
     Turn elsewhere;
     std::function<void()> on_turn;
     std::function<void()> on_request;
@@ -68,6 +69,7 @@ public:
     bool has_work() noexcept override { return available_.load(std::memory_order_acquire) != 0; }
     std::uint32_t pending() const noexcept override { return available_.load(std::memory_order_relaxed); }
     std::uint32_t capacity() const noexcept override { return ring_size; }
+    bool completions_awaited() const noexcept override { return awaited; }
     void moderate(bool on) noexcept override { moderated_ = on; }
     std::uint32_t owed() const noexcept override { return owed_.load(); }
     std::uint32_t call() noexcept override { return tell(); }

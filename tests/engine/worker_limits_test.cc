@@ -248,6 +248,41 @@ TEST_F(WorkerLimits, CallsThatAreOwedAreMadeBeforeTheWorkerSleepsAndWhenModerati
     static_cast<void>(awake);
 }
 
+TEST_F(WorkerLimits, ModeratedCallsOfAQueueForWhichNobodyWaitsAreLateThoughItIsEmpty) {
+    QueueSettings settings = with(PolicyKind::always);
+    settings.calls = {.max_requests = 8, .max_delay_ns = 1'000'000'000};
+    const auto add_each = [](FakeQueue& queue, std::uint64_t count) {
+        for (std::uint64_t i = 1; i <= count; ++i) {
+            queue.add();
+            ASSERT_TRUE(eventually([&] { return queue.completed() == i; }));
+        }
+    };
+    auto& awaited = attach(settings);
+    add_each(awaited.queue, 20);
+    ASSERT_TRUE(eventually([&] { return awaited.queue.owed() == 0; }));
+
+    auto& other = attach(with(PolicyKind::never));
+    other.queue.awaited = false;
+    worker->set_queue(other.queue, settings);
+    add_each(other.queue, 20);
+    ASSERT_TRUE(eventually([&] { return other.queue.owed() == 4; }));  // 8, 16, and four that wait
+    EXPECT_EQ(other.queue.calls(), 2U);
+}
+
+TEST_F(WorkerLimits, ADriverThatMayRunOutOfBuffersIsCalledSooner) {
+    QueueSettings settings = with(PolicyKind::always);
+    settings.calls = {.max_requests = 64, .max_delay_ns = 1'000'000'000};
+    auto& small = attach(with(PolicyKind::never));
+    small.queue.awaited = false;
+    small.queue.ring_size = 16;
+    worker->set_queue(small.queue, settings);
+    for (std::uint64_t i = 1; i <= 16; ++i) {
+        small.queue.add();
+        ASSERT_TRUE(eventually([&] { return small.queue.completed() == i; }));
+    }
+    EXPECT_TRUE(eventually([&] { return small.queue.calls() == 4; }));
+}
+
 TEST_F(WorkerLimits, TheAccountsAddUpToTheThreadsCpuTime) {
     auto& polled = attach(with(PolicyKind::always));
     auto& notified = attach(with(PolicyKind::never));
