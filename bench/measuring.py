@@ -32,22 +32,22 @@ class Daemon:
         config = folder / "config.toml"
         config.write_text(f'[daemon]\ncontrol_socket = "{folder}/control.sock"\n\n[policy]\nkind = "{policy}"\n\n'
                           f'[[worker]]\nname = "worker0"\ncpu = {options.backend_cpu}\n\n{tables_text}')
-        self._backend = harness.run_sidecored(name, config, socket, options, folder / "log")
+        self.backend = harness.run_sidecored(name, config, socket, options, folder / "log")
 
     def __enter__(self):
         try:
-            self._backend.wait_until_ready()
+            self.backend.wait_until_ready()
         except BaseException:
-            self._backend.stop()
+            self.backend.stop()
             raise
         return self
 
     def __exit__(self, *_):
-        self._backend.stop()
+        self.backend.stop()
 
     @property
     def pid(self):
-        return self._backend.process.pid
+        return self.backend.process.pid
 
 
 def core_distance(options):

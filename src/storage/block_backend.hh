@@ -70,7 +70,7 @@ public:
     virtual void cancel(BlockRequest& request) noexcept { static_cast<void>(request); }
 
     /// A descriptor that is readable (level-triggered) whenever reap() would return something that came in
-    /// after the caller last got 0 from reap(), or -1 if everything completes inside submit(). The caller
+    /// after the caller last got 0 from reap() and not inside submit(), or -1 if everything completes there. The caller
     /// adds it to an epoll set and never reads it. A wait may also end with EINTR because a request has
     /// finished (the kernel interrupts the thread that submitted to io_uring): look again, it is no error.
     virtual int completion_fd() const noexcept = 0;

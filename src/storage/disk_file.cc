@@ -7,10 +7,13 @@
 #include <fcntl.h>
 #include <fstream>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <optional>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -91,6 +94,16 @@ int try_direct_read(int fd, std::uint32_t bytes) {
     return ::pread(fd, buffer.get(), bytes, 0) < 0 ? errno : 0;
 }
 
+/// Whether what the file holds is in memory at all times. Of a tmpfs, pages go to swap space, if there is any now.
+bool stays_in_memory(int fd) {
+    struct statfs file_system {};
+    struct sysinfo host {};
+    if (::fstatfs(fd, &file_system) != 0 || ::sysinfo(&host) != 0) {
+        return false;
+    }
+    return file_system.f_type == RAMFS_MAGIC || (file_system.f_type == TMPFS_MAGIC && host.totalswap == 0);
+}
+
 std::uint32_t plausible_block(std::uint64_t bytes, std::uint32_t otherwise) {
     return std::has_single_bit(bytes) && bytes >= otherwise && bytes <= direct_alignment_max
                ? static_cast<std::uint32_t>(bytes)
@@ -168,6 +181,7 @@ Result<void> DiskFile::find_traits(bool direct, bool read_only) {
     }
     traits_.read_only = read_only;
     traits_.direct = direct;
+    traits_.in_memory = !block_device_ && stays_in_memory(fd());
     if (block_device_) {
         traits_.logical_block_bytes =
             plausible_block(static_cast<std::uint64_t>(ask_device<int>(fd(), BLKSSZGET).value_or(0)), 512);

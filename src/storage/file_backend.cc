@@ -42,7 +42,8 @@ Result<std::unique_ptr<FileBackend>> FileBackend::create(const FileOptions& opti
     if (options.engine != FileEngine::threads) {
         Result<void> available = probe_io_uring();
         if (available) {
-            return std::unique_ptr<FileBackend>(new FileBackend(std::move(file), nullptr, "io_uring"));
+            std::string note = file->traits().in_memory ? "io_uring, in memory" : "io_uring";
+            return std::unique_ptr<FileBackend>(new FileBackend(std::move(file), nullptr, std::move(note)));
         }
         if (options.engine == FileEngine::io_uring) {
             available.error().message += "; use engine \"auto\" or \"threads\"";

@@ -73,6 +73,9 @@ constexpr std::size_t bounce_buffers_per_queue = 16;
 /// Lengths that IORING_OP_READ and WRITE can tell; a longer segment goes as a list of one.
 constexpr std::size_t single_bytes_max = 0x7ffff000;
 
+/// A longer request to a file in memory would hold up the worker's other queues.
+constexpr std::uint64_t at_once_bytes_max = 1U << 20U;
+
 /// How often a submission that the kernel cannot take just now is tried again before its requests fail.
 constexpr unsigned submit_attempts_max = 1000;
 
@@ -109,7 +112,9 @@ public:
     int completion_fd() const noexcept override { return ring_->ring_fd; }
 
 private:
-    void prepare(Slot& slot) noexcept;
+    void carry_on(Slot& slot) noexcept;
+    bool never_waits(const Slot& slot, const FileStep& step) const noexcept;
+    void prepare(Slot& slot, const FileStep& step) noexcept;
     void prepare_or_wait(Slot& slot) noexcept;
     void prepare_waiting() noexcept;
     bool stop_waiting(Slot& slot) noexcept;
@@ -122,7 +127,7 @@ private:
     const std::unique_ptr<Ring> ring_owner_;
     io_uring* const ring_;
     BounceBuffers bounce_buffers_;
-    BoundedFifo<BlockRequest> finished_;  // without the kernel's help: see take_back_prepared()
+    BoundedFifo<BlockRequest> finished_;  // without io_uring: see carry_on() and take_back_prepared()
     std::vector<Slot> slots_;
     Slot* free_ = nullptr;
     Slot* waiting_first_ = nullptr;  // for a bounce buffer, first come first served
@@ -162,7 +167,7 @@ std::size_t IoUringQueue::reap(std::span<BlockRequest*> completed) noexcept {
                 completed[count++] = &slot.operation.request();
                 release(slot);
             } else {
-                prepare(slot);
+                carry_on(slot);
             }
         }
         ::io_uring_cq_advance(ring_, found);
@@ -219,7 +224,7 @@ void IoUringQueue::prepare_or_wait(Slot& slot) noexcept {
         }
         slot.operation.use_bounce(slot.bounce);
     }
-    prepare(slot);
+    carry_on(slot);
 }
 
 void IoUringQueue::prepare_waiting() noexcept {
@@ -237,9 +242,30 @@ io_uring_sqe& IoUringQueue::next_entry() noexcept {
     return *::io_uring_get_sqe(ring_);  // submit_prepared() leaves nothing behind
 }
 
-void IoUringQueue::prepare(Slot& slot) noexcept {
+/// io_uring hands reads and writes of a tmpfs to threads of the kernel, which takes several times as long as to copy a few pages here.
+bool IoUringQueue::never_waits(const Slot& slot, const FileStep& step) const noexcept {
+    const BlockRequest& request = slot.operation.request();
+    return file_.traits().in_memory && !step.again && request.length_bytes <= at_once_bytes_max &&
+           (request.operation == BlockOperation::read || request.operation == BlockOperation::write) &&
+           (step.kind == FileStep::Kind::read || step.kind == FileStep::Kind::write);
+}
+
+/// Does the next steps of a request, as far as none has to wait, and prepares the first one that may.
+void IoUringQueue::carry_on(Slot& slot) noexcept {
+    FileStep step = slot.operation.next();
+    while (never_waits(slot, step)) {
+        if (slot.operation.complete(execute(step, file_.fd()))) {
+            finished_.push(slot.operation.request());
+            release(slot);
+            return;
+        }
+        step = slot.operation.next();
+    }
+    prepare(slot, step);
+}
+
+void IoUringQueue::prepare(Slot& slot, const FileStep& step) noexcept {
     io_uring_sqe* entry = &next_entry();
-    const FileStep step = slot.operation.next();
     const int fd = 0;  // of the registered files
     const bool one = step.segments.size() == 1 && step.segments.front().iov_len <= single_bytes_max;
     const auto count = static_cast<unsigned>(step.segments.size());

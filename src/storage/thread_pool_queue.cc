@@ -4,9 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
-#include <fcntl.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -231,32 +228,8 @@ void FileThreadPool::execute(Job& job, std::byte* bounce) noexcept {
     if (operation.needs_bounce()) {
         operation.use_bounce(bounce);
     }
-    std::int64_t result = 0;
-    do {
-        const FileStep step = operation.next();
-        const auto offset = static_cast<off_t>(step.offset_bytes);
-        const auto count = static_cast<int>(step.segments.size());
-        switch (step.kind) {
-            case FileStep::Kind::nothing:
-                result = 0;
-                break;
-            case FileStep::Kind::read:
-                result = ::preadv2(file_.fd(), step.segments.data(), count, offset, step.flags);
-                break;
-            case FileStep::Kind::write:
-                result = ::pwritev2(file_.fd(), step.segments.data(), count, offset, step.flags);
-                break;
-            case FileStep::Kind::fallocate:
-                result = ::fallocate(file_.fd(), step.flags, offset, static_cast<off_t>(step.length_bytes));
-                break;
-            case FileStep::Kind::sync:
-                result = ::fdatasync(file_.fd());
-                break;
-        }
-        if (result < 0) {
-            result = -errno;
-        }
-    } while (!operation.complete(result));
+    while (!operation.complete(storage::execute(operation.next(), file_.fd()))) {
+    }
     job.queue->finish(job);
 }
 

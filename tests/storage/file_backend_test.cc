@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/file_backend.hh"
 
+#include <array>
 #include <fcntl.h>
 #include <sstream>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -22,6 +25,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 /// The log while it lives.
 class CapturedLog {
@@ -221,6 +225,49 @@ TEST_F(FileBackendTest, DataReachesTheFile) {
     Bytes found(8192);
     ASSERT_EQ(::pread(file.get(), found.data(), found.size(), 4096), 8192);
     EXPECT_EQ(found, bytes);
+}
+
+/// Whether the memory of a tmpfs may be swapped out here.
+bool has_swap() {
+    struct sysinfo host {};
+    EXPECT_EQ(::sysinfo(&host), 0);
+    return host.totalswap != 0;
+}
+
+TEST_F(FileBackendTest, WhatIsInMemoryIsReadAndWrittenAtOnceUnlessItIsLong) {
+    if (!probe_io_uring() || has_swap()) {
+        GTEST_SKIP() << "needs io_uring and a host without swap";
+    }
+    constexpr std::uint64_t most = 1 << 20;
+    const TemporaryDirectory memory("/dev/shm");
+    const auto backend = open(make_file(memory / "disk", 4 * most)).value();
+    EXPECT_THAT(backend->description(), HasSubstr("in memory"));
+    QueueUser user(*backend, 4);
+    const auto done_at_once = [&](BlockOperation operation, std::uint64_t bytes) {
+        std::vector<std::byte> data(bytes);
+        std::array<iovec, 1> segments{{{data.data(), data.size()}}};
+        BlockRequest request{.operation = operation, .length_bytes = bytes, .segments = segments};
+        user.submit(request);
+        std::array<BlockRequest*, 1> completed{};
+        const bool at_once = user.queue().reap(completed) == 1;
+        if (!at_once) {
+            user.wait(1);
+        }
+        EXPECT_EQ(request.result, 0);
+        return at_once;
+    };
+    EXPECT_TRUE(done_at_once(BlockOperation::read, 512));
+    EXPECT_TRUE(done_at_once(BlockOperation::write, most));
+    for (int i = 0; i < 10; ++i) {  // the kernel's threads are slower than this, but not always
+        if (!done_at_once(BlockOperation::read, 2 * most) && !done_at_once(BlockOperation::write, 2 * most)) {
+            return;
+        }
+    }
+    ADD_FAILURE() << "long requests are done at once";
+}
+
+TEST_F(FileBackendTest, WhatMayHaveToWaitIsNotDoneAtOnce) {
+    EXPECT_THAT(open(make_file(directory_ / "elsewhere", 1 << 20)).value()->description(), Not(HasSubstr("in memory")));
 }
 
 TEST_F(FileBackendTest, ABlockDeviceIsUsedAsItIs) {
