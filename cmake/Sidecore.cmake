@@ -38,6 +38,7 @@ target_compile_options(sidecore_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
   -Wold-style-cast -Wcast-qual -Wformat=2 -Wimplicit-fallthrough -Werror)
 target_compile_definitions(sidecore_options INTERFACE SPDLOG_FMT_EXTERNAL)
+target_link_options(sidecore_options INTERFACE LINKER:--as-needed)  # a program loads what it uses
 target_link_libraries(sidecore_options INTERFACE Threads::Threads fmt::fmt tl::expected)
 if(SIDECORE_SANITIZE)
   target_compile_options(sidecore_options INTERFACE

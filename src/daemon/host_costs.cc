@@ -5,7 +5,6 @@
 #include <string_view>
 #include <utility>
 
-#include "engine/calibrate.hh"
 #include "engine/policy_settings.hh"
 
 namespace sidecore::daemon {
@@ -46,10 +45,10 @@ CostSpec read_cost_spec(const control::Value& table, control::Problems& problems
     return spec;
 }
 
-Result<HostCosts> find_host_costs(const CostSpec& spec) {
+Result<HostCosts> find_host_costs(const CostSpec& spec, engine::CalibrationEffort effort) {
     engine::Calibration measured;
     if (spec.given_ns.size() < all_costs.size()) {
-        SIDECORE_TRY_ASSIGN(measured, engine::calibrate(static_cast<double>(spec.vm_exit_ns)));
+        SIDECORE_TRY_ASSIGN(measured, engine::calibrate(static_cast<double>(spec.vm_exit_ns), effort));
     }
     HostCosts result{measured.costs, {}};
     for (const engine::Measurement& measurement : measured.measurements) {

@@ -8,6 +8,7 @@
 #include "base/error.hh"
 #include "control/costs.hh"
 #include "control/value.hh"
+#include "engine/calibrate.hh"
 #include "engine/costs.hh"
 
 namespace sidecore::daemon {
@@ -29,6 +30,6 @@ struct HostCosts {
 };
 
 /// Measures this host, unless `spec` gives everything. Errors: as engine::calibrate(). Thread: any.
-Result<HostCosts> find_host_costs(const CostSpec& spec);
+Result<HostCosts> find_host_costs(const CostSpec& spec, engine::CalibrationEffort effort);
 
 }  // namespace sidecore::daemon

@@ -87,7 +87,7 @@ int serve(const Config& config) {
     if (auto ready = set_up_process(); !ready) {
         return fail(ready.error());
     }
-    auto costs = find_host_costs(config.costs);
+    auto costs = find_host_costs(config.costs, engine::CalibrationEffort::brief);
     if (!costs) {
         return fail(costs.error());
     }
@@ -120,7 +120,7 @@ int serve(const Config& config) {
 }
 
 int calibrate(const Config& config) {
-    const auto costs = find_host_costs(config.costs);
+    const auto costs = find_host_costs(config.costs, engine::CalibrationEffort::thorough);
     if (!costs) {
         fmt::print(stderr, "{}\n", costs.error().message);
         return exit_failure;

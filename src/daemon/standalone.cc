@@ -50,7 +50,7 @@ Result<void> serve_standalone(StandaloneOptions options) {
         SIDECORE_TRY_ASSIGN(given.socket, take_socket(*options.socket_fd));
         given.on_ended = [&stop] { stop.request(); };
     }
-    SIDECORE_TRY_ASSIGN(const HostCosts costs, find_host_costs({}));
+    SIDECORE_TRY_ASSIGN(const HostCosts costs, find_host_costs({}, engine::CalibrationEffort::brief));
     SIDECORE_TRY_ASSIGN(
         const auto worker,
         engine::Worker::create({.name = options.device.name, .cpu = options.cpu, .costs = costs.costs}));

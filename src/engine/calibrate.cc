@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <thread>
 #include <unistd.h>
 
@@ -18,13 +19,16 @@ namespace sidecore::engine {
 
 namespace {
 
-constexpr std::size_t wake_ups = 200;
+struct Plan {
+    std::size_t wake_ups;
+    std::uint64_t patience_ns;  // on a machine that is so busy that they take this long, fewer have to do
+    std::size_t short_samples;
+};
 
-/// On a machine that is so busy that they take this long, fewer have to do.
-constexpr std::uint64_t patience_ns = 50'000'000;
+constexpr Plan brief_plan{20, 5'000'000, 40};
+constexpr Plan thorough_plan{200, 50'000'000, 200};
 constexpr std::size_t least_wake_ups = 20;
 
-constexpr std::size_t short_samples = 200;
 constexpr unsigned looks_per_sample = 1'000;
 
 /// Long enough for the woken thread to be asleep again, short enough for the CPU not to be in its deepest sleep.
@@ -122,9 +126,22 @@ private:
     std::thread thread_;
 };
 
+/// This thread sleeps for as long as it says, while this lives; else the kernel rounds up by 50 us.
+class ExactSleeps {
+public:
+    ExactSleeps() : before_(::prctl(PR_GET_TIMERSLACK)) { ::prctl(PR_SET_TIMERSLACK, 1UL); }
+    ~ExactSleeps() { ::prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(before_)); }
+    ExactSleeps(const ExactSleeps&) = delete;
+    ExactSleeps& operator=(const ExactSleeps&) = delete;
+
+private:
+    const int before_;
+};
+
 }  // namespace
 
-Result<Calibration> calibrate(double vm_exit_ns) {
+Result<Calibration> calibrate(double vm_exit_ns, CalibrationEffort effort) {
+    const Plan& plan = effort == CalibrationEffort::brief ? brief_plan : thorough_plan;
     Calibration result;
     const auto take = [&](double& cost, Samples samples, std::string name, std::string how, double extra = 0) {
         Measurement measurement = samples.measurement(std::move(name), std::move(how));
@@ -138,14 +155,14 @@ Result<Calibration> calibrate(double vm_exit_ns) {
     std::atomic<std::uint16_t> index{0};
     std::atomic<std::uint16_t> wish{0};
     take(result.costs.check_ns,
-         time_each(short_samples, looks_per_sample,
+         time_each(plan.short_samples, looks_per_sample,
                    [&] {
                        static_cast<void>(index.load(std::memory_order_acquire));
                        std::atomic_signal_fence(std::memory_order_seq_cst);
                    }),
          "check", "one load of an index that the cache holds, the mean of 1000 in a row");
     take(result.costs.arm_ns,
-         time_each(short_samples, looks_per_sample,
+         time_each(plan.short_samples, looks_per_sample,
                    [&] {
                        wish.store(1, std::memory_order_relaxed);
                        store_load_barrier();
@@ -154,13 +171,14 @@ Result<Calibration> calibrate(double vm_exit_ns) {
          "arm", "a store, a full barrier and a load, the mean of 1000 in a row");
 
     SIDECORE_TRY_ASSIGN(const auto sleeper, Sleeper::create());
+    const ExactSleeps exact;
     Samples writes;
     Samples latencies;
     std::this_thread::sleep_for(between_wake_ups);
     std::uint64_t first_cpu = 0;
     std::uint64_t done = 0;
-    const std::uint64_t end_ns = monotonic_ns() + patience_ns;
-    while (done < wake_ups && (done < least_wake_ups || monotonic_ns() < end_ns)) {
+    const std::uint64_t end_ns = monotonic_ns() + plan.patience_ns;
+    while (done < plan.wake_ups && (done < least_wake_ups || monotonic_ns() < end_ns)) {
         ++done;
         const std::uint64_t start = cycles();
         signal_eventfd(sleeper->kick());
@@ -188,7 +206,7 @@ Result<Calibration> calibrate(double vm_exit_ns) {
         return failure_from_errno("making an epoll set to calibrate with");
     }
     take(result.costs.see_kick_ns,
-         time_each(short_samples, 10,
+         time_each(plan.short_samples, 10,
                    [&] {
                        epoll_event event{};
                        static_cast<void>(::epoll_wait(epoll.get(), &event, 1, 0));

@@ -14,6 +14,8 @@
 namespace sidecore::daemon {
 namespace {
 
+constexpr auto brief = engine::CalibrationEffort::brief;
+
 using ::testing::HasSubstr;
 
 CostSpec spec_of(std::string_view table) {
@@ -33,7 +35,7 @@ const control::CostInfo& find(const HostCosts& costs, std::string_view name) {
 }
 
 TEST(HostCosts, AreMeasured) {
-    const auto costs = find_host_costs({});
+    const auto costs = find_host_costs({}, brief);
     ASSERT_TRUE(costs) << costs.error().message;
     ASSERT_EQ(costs->info.values.size(), 6U);
     for (const control::CostInfo& cost : costs->info.values) {
@@ -50,7 +52,7 @@ TEST(HostCosts, AreMeasured) {
 }
 
 TEST(HostCosts, WhatIsGivenIsNotMeasured) {
-    const auto costs = find_host_costs(spec_of("kick = \"1234ns\"\n"));
+    const auto costs = find_host_costs(spec_of("kick = \"1234ns\"\n"), brief);
     ASSERT_TRUE(costs) << costs.error().message;
     ASSERT_EQ(costs->info.values.size(), 6U);
     EXPECT_EQ(costs->costs.kick_ns, 1234);
@@ -60,7 +62,7 @@ TEST(HostCosts, WhatIsGivenIsNotMeasured) {
 }
 
 TEST(HostCosts, TakeNoTimeIfAllAreGiven) {
-    const auto costs = find_host_costs(spec_of(everything));
+    const auto costs = find_host_costs(spec_of(everything), brief);
     ASSERT_TRUE(costs);
     const engine::Costs& values = costs->costs;
     EXPECT_EQ(values.check_ns, 3);
@@ -75,7 +77,7 @@ TEST(HostCosts, TakeNoTimeIfAllAreGiven) {
 }
 
 TEST(HostCosts, AVmExitComesOnTopOfAKick) {
-    const auto costs = find_host_costs(spec_of("vm_exit = \"1ms\"\n"));
+    const auto costs = find_host_costs(spec_of("vm_exit = \"1ms\"\n"), brief);
     ASSERT_TRUE(costs);
     EXPECT_GE(costs->costs.kick_ns, 1e6);
     EXPECT_THAT(find(*costs, "kick").how, HasSubstr("VM exit"));

@@ -6,20 +6,26 @@
 namespace sidecore::engine {
 namespace {
 
-TEST(Calibrate, MeasuresEachCostAndSaysHow) {
-    const auto calibration = calibrate();
-    ASSERT_TRUE(calibration) << calibration.error().message;
-    const Costs& costs = calibration->costs;
+void expect_all_measured(const Calibration& calibration) {
+    const Costs& costs = calibration.costs;
     for (const double cost :
          {costs.check_ns, costs.arm_ns, costs.kick_ns, costs.wake_ns, costs.wake_latency_ns, costs.see_kick_ns}) {
         EXPECT_GT(cost, 0);
         EXPECT_LT(cost, 1e9);
     }
-    EXPECT_EQ(calibration->measurements.size(), 6U);
-    for (const Measurement& measurement : calibration->measurements) {
+    EXPECT_EQ(calibration.measurements.size(), 6U);
+    for (const Measurement& measurement : calibration.measurements) {
         EXPECT_LE(measurement.low_ns, measurement.value_ns) << measurement.name;
         EXPECT_GE(measurement.high_ns, measurement.value_ns) << measurement.name;
         EXPECT_FALSE(measurement.how.empty()) << measurement.name;
+    }
+}
+
+TEST(Calibrate, MeasuresEachCostAndSaysHow) {
+    for (const CalibrationEffort effort : {CalibrationEffort::brief, CalibrationEffort::thorough}) {
+        const auto calibration = calibrate(0, effort);
+        ASSERT_TRUE(calibration) << calibration.error().message;
+        expect_all_measured(*calibration);
     }
 }
 
