@@ -142,7 +142,8 @@ function(sidecore_test folder)
       add_test(NAME ${folder}.${quarter}
         COMMAND ${folder}_test "--gtest_output=xml:${CMAKE_BINARY_DIR}/results/${folder}.${quarter}.xml")
       set_tests_properties(${folder}.${quarter} PROPERTIES
-        LABELS ${ARG_LABEL} TIMEOUT ${timeout} ENVIRONMENT "GTEST_TOTAL_SHARDS=4;GTEST_SHARD_INDEX=${quarter}")
+        LABELS ${ARG_LABEL} TIMEOUT ${timeout} COST ${ARG_TIMEOUT}  # the long ones first
+        ENVIRONMENT "GTEST_TOTAL_SHARDS=4;GTEST_SHARD_INDEX=${quarter}")
     endforeach()
     return()
   endif()

@@ -185,7 +185,7 @@ TEST_F(ThrottleTest, QueuesOnSeveralThreadsShareOneLimit) {
     const std::uint64_t begin_ns = fake_now_ns;
     constexpr int queues = 2;
     std::array<NetCounters, queues> counters;
-    std::array<std::uint64_t, queues> sent{};
+    std::atomic<std::uint64_t> sent{0};
     std::atomic<bool> done{false};
     std::vector<std::thread> threads;
     for (std::size_t queue = 0; queue < queues; ++queue) {
@@ -197,22 +197,23 @@ TEST_F(ThrottleTest, QueuesOnSeveralThreadsShareOneLimit) {
                     std::this_thread::yield();
                     continue;
                 }
-                sent[queue] += throttle->admit(batch);
+                sent += throttle->admit(batch);
             }
         });
     }
-    for (int step = 0; step < 1000; ++step) {
+    // However seldom the threads get to run.
+    int steps = 0;
+    EXPECT_TRUE(eventually([&] {
         pass(ms / 10);
-        std::this_thread::yield();
-    }
+        return ++steps >= 200 && sent >= 1000;
+    }));
     done = true;
     for (std::thread& thread : threads) {
         thread.join();
     }
     const std::uint64_t elapsed_ns = fake_now_ns - begin_ns;
     const std::uint64_t most = rate * (elapsed_ns + ms) / 1'000'000'000;
-    EXPECT_LE(sent[0] + sent[1], most);
-    EXPECT_GE(sent[0] + sent[1], 1000U);
+    EXPECT_LE(sent, most);
     limiter_.set({});
 }
 

@@ -262,7 +262,7 @@ TEST_F(WorkerLimits, ModeratedCallsOfAQueueForWhichNobodyWaitsAreLateThoughItIsE
     ASSERT_TRUE(eventually([&] { return awaited.queue.owed() == 0; }));
 
     auto& other = attach(with(PolicyKind::never));
-    other.queue.awaited = false;
+    worker->execute([&] { other.queue.awaited = false; });
     worker->set_queue(other.queue, settings);
     add_each(other.queue, 20);
     ASSERT_TRUE(eventually([&] { return other.queue.owed() == 4; }));  // 8, 16, and four that wait
@@ -273,8 +273,10 @@ TEST_F(WorkerLimits, ADriverThatMayRunOutOfBuffersIsCalledSooner) {
     QueueSettings settings = with(PolicyKind::always);
     settings.calls = {.max_requests = 64, .max_delay_ns = 1'000'000'000};
     auto& small = attach(with(PolicyKind::never));
-    small.queue.awaited = false;
-    small.queue.ring_size = 16;
+    worker->execute([&] {
+        small.queue.awaited = false;
+        small.queue.ring_size = 16;
+    });
     worker->set_queue(small.queue, settings);
     for (std::uint64_t i = 1; i <= 16; ++i) {
         small.queue.add();
