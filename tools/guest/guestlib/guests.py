@@ -32,6 +32,10 @@ COMPLAINTS = re.compile(r"BUG:|WARNING:|Oops:|Call Trace|kernel BUG|Kernel panic
 STEADY_CLOCK = "no_timer_check tsc=reliable"
 
 
+BOOT_ATTEMPTS = 3
+INIT_STARTS = "Run /init as init process"
+
+
 def build_images(kind):
     """Makes sure that the images of `kind` ("uml" or "qemu") are there and up to date."""
     command = [sys.executable, ROOT / "tools" / "guest" / "build-images", "--only", kind, "--output", IMAGES]
@@ -44,6 +48,7 @@ class Guest(Program):
 
     kind = None
     boot_timeout = 60
+    stuck_after = None  # seconds of no boot after which to see where its kernel is
 
     def __init__(self, name, files):
         super().__init__()
@@ -95,21 +100,42 @@ class Guest(Program):
 
     def _boot(self, command_with, environment=None):
         """`command_with(fd)` is the command line, given the descriptor of the agent's terminal."""
+        for attempt in range(1, BOOT_ATTEMPTS + 1):
+            self._launch(command_with, environment)
+            try:
+                if self._wait_until_ready(attempt == BOOT_ATTEMPTS):
+                    return
+            except BaseException:
+                self.kill()
+                raise
+            print(f"    {self.name} stood still in its kernel, before any of its drivers: booting it again", flush=True)
+            self._process.kill()
+            self._agent_socket.close()
+
+    def _wait_until_ready(self, however_long):
+        """False if it stands still before its kernel has come to the image with its drivers, so that nothing of ours can be the reason."""
+        begin = time.monotonic()
+        if self.stuck_after is not None and not however_long:
+            try:
+                self._agent.wait_ready(self.stuck_after)
+                self.boot_seconds = time.monotonic() - begin
+                return True
+            except GuestError:
+                if self._process.running() and INIT_STARTS not in self.kernel_log.read_text(errors="replace"):
+                    return False
+        self._agent.wait_ready(self.boot_timeout)
+        self.boot_seconds = time.monotonic() - begin
+        return True
+
+    def _launch(self, command_with, environment):
         ours, theirs = socket.socketpair()
         try:
-            begin = time.monotonic()
             self._process = Process(self.name, command_with(theirs.fileno()), self._workspace / "output.log",
                                     pass_fds=[theirs.fileno()], environment=environment)
         finally:
             theirs.close()
         self._agent_socket = ours
         self._agent = Agent(ours.fileno(), self._process.running, self._describe)
-        try:
-            self._agent.wait_ready(self.boot_timeout)
-        except BaseException:
-            self.kill()
-            raise
-        self.boot_seconds = time.monotonic() - begin
 
     def _describe(self):
         kernel = self.kernel_log.read_text(errors="replace").splitlines()[-25:] if self.kernel_log.exists() else []
@@ -144,6 +170,8 @@ class QemuGuest(Guest):
 
     kind = "qemu"
     boot_timeout = 120
+    # One emulated machine with four CPUs in fifty never gets past its kernel's "sched_clock: Marking stable", which is before any driver.
+    stuck_after = 40
 
     def __init__(self, sockets, queues=1, event_idx=True, cpus=None, memory_mib=256, files=None, name="qemu",
                  networks=(), scsi=(), arguments=()):
