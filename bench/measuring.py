@@ -83,12 +83,16 @@ class Measuring:
 
 
 def summarise(runs, keys, figures):
-    """One row for each combination of the `keys`, those with the cores at either distance apart: medians and extremes of the figures."""
+    """One row for each combination of the `keys`, those with the cores at either distance apart: medians and extremes of the figures. In the order in which the combinations
+    were first measured."""
     groups = {}
+    order = {}
     for run in runs:
-        groups.setdefault((run["distance"], *(run[key] for key in keys)), []).append(run)
+        values = tuple(run[key] for key in keys)
+        order.setdefault(values, len(order))
+        groups.setdefault((run["distance"], *values), []).append(run)
     rows = []
-    for (distance, *values), group in groups.items():
+    for (distance, *values), group in sorted(groups.items(), key=lambda item: order[item[0][1:]]):
         row = {"distance": distance, **dict(zip(keys, values)), "runs": len(group)}
         for figure in figures:
             numbers = [run[figure] for run in group if run.get(figure) is not None]

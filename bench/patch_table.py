@@ -31,23 +31,19 @@ EXPERIMENTS = [
 POLICIES = ["always", "rate", "adaptive"]
 
 
-def find_row(report, part, load, policy):
-    """The row of the distance at which most runs were; None if there is none."""
-    rows = [row for row in report.get(part, {}).get("rows", []) if row["load"] == load and row["policy"] == policy and row["distance"] != "moved"]
+def find_row(report, part, load, policy, figure):
+    """Of the rows that were compared with `never` the one at whose distance most runs were; None if there is none."""
+    rows = [row for row in report.get(part, {}).get("rows", []) if row["load"] == load and row["policy"] == policy and f"{figure}_to_never" in row]
     return max(rows, key=lambda row: row["runs"], default=None)
 
 
 def change(row, figure):
     """Throughput and kicks, to those without polling, as a person writes them; "-" for what was not measured."""
-    throughput = row and row.get(f"{figure}_to_never")
-    kicks = row and row.get("kicks_per_s_to_never")
-    if not throughput:
+    if row is None:
         return "-"
-    text = f"{100 * (throughput['median'] - 1):+.0f} %"
-    if kicks:
-        left = kicks["median"]
-        text += ", no kicks" if left < 1e-3 else f", ÷ {1 / left:.0f}" if left < 0.2 else f", {100 * (left - 1):+.0f} %"
-    return text.replace("-", "−")
+    left = row["kicks_per_s_to_never"]["median"]
+    kicks = "no kicks" if left < 1e-3 else f"÷ {1 / left:.0f}" if left < 0.2 else f"{100 * (left - 1):+.0f} %"
+    return f"{100 * (row[f'{figure}_to_never']['median'] - 1):+.0f} %, {kicks}".replace("-", "−")
 
 
 def table(reports):
@@ -56,7 +52,7 @@ def table(reports):
              "|---|---|---|" + "---|" * len(POLICIES)]
     for experiment, patch, ours in EXPERIMENTS:
         for name, report, part, load, figure in ours:
-            cells = [change(find_row(reports.get(report, {}), part, load, policy), figure) for policy in POLICIES]
+            cells = [change(find_row(reports.get(report, {}), part, load, policy, figure), figure) for policy in POLICIES]
             lines.append(f"| {experiment} | {patch} | {name} | " + " | ".join(cells) + " |")
             experiment, patch = "", ""
     return "\n".join(lines)
