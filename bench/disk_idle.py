@@ -7,7 +7,6 @@ import functools
 import pathlib
 import re
 import time
-import types
 
 import harness
 from disk_common import DiskDaemon, bench_command
@@ -54,8 +53,7 @@ def measure(options, folder):
                     daemon = stack.enter_context(DiskDaemon(policy, disks, STORAGE, options, folder))
                     runs.add(functools.partial(idle, daemon.pid, list(daemon.sockets.values()), options), load=f"{count:3} VMs", backend=daemon.name)
                 for polling in (False, True):
-                    settings = types.SimpleNamespace(backend_cpu=options.backend_cpu, queues=1)
-                    peer = harness.start_qemu_storage_daemon(settings, folder, polling, count)
+                    peer = harness.start_qemu_storage_daemon(options.backend_cpu, folder, polling, count)
                     stack.callback(peer.stop)
                     peer.wait_until_ready()
                     runs.add(functools.partial(idle, peer.process.pid, peer.sockets, options), load=f"{count:3} VMs", backend=peer.name)

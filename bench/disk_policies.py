@@ -5,8 +5,7 @@ by one front-end and by three whose disks share one worker, under each policy.""
 import contextlib
 import functools
 
-import harness
-from disk_common import DiskDaemon, bench_command
+from disk_common import DiskDaemon, drive
 from measuring import Progress, Runs, compare_with_never
 
 FRONT_ENDS = 3
@@ -18,11 +17,7 @@ KEYS = ["load", "policy"]
 
 def random_reads(daemon, device, front_ends, options):
     sockets = [daemon.sockets[f"{device}{number}"] for number in range(front_ends)]
-    command = bench_command(options, device, sockets, daemon.pid, "--depth", DEPTH, "--rewrite-descriptors")
-    (run,) = harness.run_json(command, f"{daemon.name}, {device}")
-    run["distance"] = harness.distance_of(run)
-    run["cpu_ns_per_op"] = 1e9 * run["backend_cpus"] / max(run["iops"], 1)
-    return run
+    return drive(f"{daemon.name}, {device}", options, device, sockets, daemon.pid, "--depth", DEPTH)
 
 
 def one_round(daemons, runs, options):

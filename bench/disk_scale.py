@@ -7,12 +7,10 @@ in turns: what is shown is what sharing costs, not how fast two are.
 """
 
 import functools
-import pathlib
-import tempfile
 
 import harness
-from disk_common import bench_command
-from measuring import Daemon, Progress, Runs
+from disk_common import DiskDaemon, drive
+from measuring import Progress, Runs
 
 COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 WORKERS = [1, 2]
@@ -23,25 +21,10 @@ FIGURES = ["iops", "backend_cpus", "cpu_ns_per_op", "cpu_ns_per_op_to_few", "lat
 KEYS = ["load", "devices"]
 
 
-class Crowd(Daemon):
-    """A daemon whose disks are shared out among its workers."""
-
-    def __init__(self, workers, devices, options, folder):
-        folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
-        self.sockets = [folder / f"d{number}.sock" for number in range(devices)]
-        text = "".join(f'[[worker]]\nname = "worker{number}"\ncpu = {options.backend_cpu}\n\n' for number in range(1, workers))
-        text += "".join(f'[[device]]\nname = "d{number}"\ntype = "blk"\nsocket = "{socket}"\nworker = "worker{number % workers}"\nstorage = {STORAGE}\n\n'
-                        for number, socket in enumerate(self.sockets))
-        super().__init__(f"{devices} devices on {workers}", "always", folder, self.sockets[-1], text, options)
-
-
-def drive(workers, devices, options, folder):
-    with Crowd(workers, devices, options, folder) as daemon:
-        command = bench_command(options, "blk", daemon.sockets, daemon.pid, "--depth", DEPTH, "--queue-size", "64", "--rewrite-descriptors")
-        (run,) = harness.run_json(command, daemon.name)
-    run["distance"] = harness.distance_of(run)
-    run["cpu_ns_per_op"] = 1e9 * run["backend_cpus"] / max(run["iops"], 1)
-    return run
+def run_load(workers, devices, options, folder):
+    disks = {f"d{number}": "blk" for number in range(devices)}
+    with DiskDaemon("always", disks, STORAGE, options, folder, workers) as daemon:
+        return drive(f"{devices} devices", options, "blk", daemon.sockets.values(), daemon.pid, "--depth", DEPTH, "--queue-size", "64")
 
 
 def measure(options, folder):
@@ -49,7 +32,7 @@ def measure(options, folder):
     runs = Runs()
     for repetition in range(options.repetitions):
         for workers in WORKERS:
-            of_load = {devices: runs.add(functools.partial(drive, workers, devices, options, folder),
+            of_load = {devices: runs.add(functools.partial(run_load, workers, devices, options, folder),
                                          load=f"{workers} worker{'s' if workers > 1 else ''}", devices=f"{devices}")
                        for devices in COUNTS if devices >= workers}
             base = of_load[BASE_DEVICES]

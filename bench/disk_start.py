@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import socket as sockets
+import statistics
 import subprocess
 import tempfile
 import time
@@ -60,21 +61,16 @@ def time_starts(start, program, options):
             finally:
                 backend.stop()
             pathlib.Path(backend.socket).unlink(missing_ok=True)
-        run.update(start_ms=sorted(times)[STARTS // 2], **figures, **sizes(program))
+        run.update(start_ms=statistics.median(times), **figures, **sizes(program))
     return run
 
 
 def start_sidecored(options, folder):
-    daemon = DiskDaemon("adaptive", {"disk": "blk"}, STORAGE, options, folder)
-    return daemon.backend
+    return DiskDaemon("adaptive", {"disk": "blk"}, STORAGE, options, folder).backend
 
 
 def start_qemu(options, folder):
-    folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
-    socket = folder / "qemu.sock"
-    command = [shutil.which("qemu-storage-daemon"), "--blockdev", f"driver=null-co,node-name=n0,size={harness.DISK_BYTES},read-zeroes=off", "--export",
-               f"type=vhost-user-blk,id=e0,node-name=n0,addr.type=unix,addr.path={socket},writable=on,num-queues=1"]
-    return harness.Backend("qemu-storage-daemon", command, socket, options.backend_cpu, folder / "qemu.log")
+    return harness.start_qemu_storage_daemon(options.backend_cpu, pathlib.Path(tempfile.mkdtemp(dir=folder)))
 
 
 def measure(options, folder):

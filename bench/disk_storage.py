@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 import harness
-from disk_common import DiskDaemon, bench_command
+from disk_common import DiskDaemon, drive
 from measuring import Measuring, Progress, Runs
 
 FILE_BYTES = 256 << 20
@@ -81,11 +81,7 @@ def places(stack):
 
 
 def front_end(name, pid, socket, depth, options):
-    command = bench_command(options, "blk", [socket], pid, "--depth", depth, "--rewrite-descriptors", "--span", FILE_BYTES)
-    (run,) = harness.run_json(command, f"{name} at depth {depth}")
-    run["distance"] = harness.distance_of(run)
-    run["cpu_ns_per_op"] = 1e9 * run["backend_cpus"] / max(run["iops"], 1)
-    return run
+    return drive(f"{name} at depth {depth}", options, "blk", [socket], pid, "--depth", depth, "--span", FILE_BYTES)
 
 
 @contextlib.contextmanager
@@ -117,15 +113,6 @@ def fio(place, depth, options):
     return run
 
 
-def qemu(place, folder, options):
-    """qemu-storage-daemon on the same file. Its export sleeps when it has nothing to do."""
-    socket = folder / "qemu.sock"
-    command = [shutil.which(QEMU) or QEMU, "--blockdev", f"driver=file,node-name=f0,filename={place.path},aio=io_uring,cache.direct="
-               f"{'on' if place.direct else 'off'}", "--export",
-               f"type=vhost-user-blk,id=e0,node-name=f0,addr.type=unix,addr.path={socket},writable=on,num-queues=1"]
-    return harness.Backend(QEMU, command, socket, options.backend_cpu, folder / "qemu.log")
-
-
 def compare(runs):
     """Adds ratios to fio and to qemu-storage-daemon of the same round, during which the cores must have stayed where they were."""
     by_name = {run["backend"]: run for run in runs if run is not None}
@@ -142,7 +129,8 @@ def served_by(name, place, options, folder):
         with DiskDaemon(name.removeprefix("sidecored "), {"disk": "blk"}, place.storage(), options, folder) as daemon:
             yield daemon.pid, daemon.sockets["disk"]
         return
-    peer = qemu(place, pathlib.Path(tempfile.mkdtemp(dir=folder)), options)
+    disk = f"driver=file,filename={place.path},aio=io_uring,cache.direct={'on' if place.direct else 'off'}"
+    peer = harness.start_qemu_storage_daemon(options.backend_cpu, pathlib.Path(tempfile.mkdtemp(dir=folder)), disk=disk)
     try:
         peer.wait_until_ready()
         yield peer.process.pid, peer.socket

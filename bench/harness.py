@@ -107,8 +107,11 @@ def run_sidecored(name, config, socket, options, log, device="blk"):
 QEMU_POLL_NS = 32768
 
 
-def start_qemu_storage_daemon(options, folder, polling=False, exports=1):
-    """qemu-storage-daemon with null disks; with `polling` they have an iothread that polls for a while before it sleeps."""
+NULL_DISK = f"driver=null-co,size={DISK_BYTES},read-zeroes=off"
+
+
+def start_qemu_storage_daemon(backend_cpu, folder, polling=False, exports=1, queues=1, disk=NULL_DISK):
+    """qemu-storage-daemon with such disks; with `polling` they have an iothread that polls for a while before it sleeps."""
     program = shutil.which("qemu-storage-daemon")
     if program is None:
         raise Failure("qemu-storage-daemon is missing: it is in Debian's package qemu-system-common")
@@ -119,12 +122,12 @@ def start_qemu_storage_daemon(options, folder, polling=False, exports=1):
         command += ["--object", f"iothread,id=t0,poll-max-ns={QEMU_POLL_NS}"]
     for number, socket in enumerate(sockets):
         command += [
-            *("--blockdev", f"driver=null-co,node-name=n{number},size={DISK_BYTES},read-zeroes=off"),
+            *("--blockdev", f"{disk},node-name=n{number}"),
             "--export",
             f"type=vhost-user-blk,id=e{number},node-name=n{number},addr.type=unix,addr.path={socket},writable=on,"
-            f"num-queues={options.queues}" + (",iothread=t0" if polling else ""),
+            f"num-queues={queues}" + (",iothread=t0" if polling else ""),
         ]
-    backend = Backend(name, command, sockets[-1], options.backend_cpu, folder / f"{name}.log")
+    backend = Backend(name, command, sockets[-1], backend_cpu, folder / f"{name}.log")
     backend.sockets = sockets
     return backend
 

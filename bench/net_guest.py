@@ -28,7 +28,7 @@ PACKAGES = {"iperf3": "iperf3", "trafgen": "netsniff-ng"}
 # A frame of 64 bytes from its Ethernet header on, to nobody.
 TRAFGEN_FRAME = "{ 0x02,0,0,0,0,2, 0x02,0,0,0,0,1, 0x88,0xb5, fill(0x55, 50) }\n"
 LOADS = ["tcp", "udp", "frames"]
-FIGURES = ["frames_per_s", "payload_mbit_per_s", "kicks_per_s", "kicks_per_frame", "avoided_per_s", "backend_cpus", "cpu_ns_per_frame",
+FIGURES = ["frames_per_s", "payload_mbit_per_s", "kicks_per_s", "kicks_per_frame", "calls_per_s", "avoided_per_s", "backend_cpus", "cpu_ns_per_frame",
            "frames_per_s_to_never", "payload_mbit_per_s_to_never", "kicks_per_s_to_never"]
 KEYS = ["load", "policy"]
 TRANSMIT = slice(1, 2)  # of a device's queues

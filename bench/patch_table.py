@@ -33,7 +33,7 @@ POLICIES = ["always", "rate", "adaptive"]
 
 def find_row(report, part, load, policy, figure):
     """Of the rows that were compared with `never` the one at whose distance most runs were; None if there is none."""
-    rows = [row for row in report.get(part, {}).get("rows", []) if row["load"] == load and row["policy"] == policy and f"{figure}_to_never" in row]
+    rows = [row for row in report.get(part, {}).get("rows", []) if row["load"] == load and row["policy"] == policy and {f"{figure}_to_never", "kicks_per_s_to_never"} <= row.keys()]
     return max(rows, key=lambda row: row["runs"], default=None)
 
 

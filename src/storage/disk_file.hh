@@ -17,8 +17,8 @@ namespace sidecore::storage {
 /// Thread: the atomics from any thread; the others are written before the first queue is opened.
 struct FileTraits {
     bool read_only = false;
-    bool direct = false;                       ///< opened with O_DIRECT
-    bool in_memory = false;                    ///< no read or write ever waits: a file system of memory, without swap
+    bool direct = false;     ///< opened with O_DIRECT
+    bool in_memory = false;  ///< no read or write waits for a device: a file system of memory, without swap
     std::uint32_t logical_block_bytes = 512;   ///< of offsets and lengths
     std::uint32_t memory_alignment_bytes = 1;  ///< of buffers; 1 unless direct
     std::atomic<std::uint64_t> capacity_bytes{0};

@@ -2,12 +2,9 @@
 #include "storage/file_operation.hh"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "storage/request_check.hh"
 
@@ -47,29 +44,6 @@ bool unsupported(std::int64_t result) noexcept {
 }
 
 }  // namespace
-
-std::int64_t execute(const FileStep& step, int fd) noexcept {
-    const auto offset = static_cast<off_t>(step.offset_bytes);
-    const auto count = static_cast<int>(step.segments.size());
-    std::int64_t result = 0;
-    switch (step.kind) {
-        case FileStep::Kind::nothing:
-            break;
-        case FileStep::Kind::read:
-            result = ::preadv2(fd, step.segments.data(), count, offset, step.flags);
-            break;
-        case FileStep::Kind::write:
-            result = ::pwritev2(fd, step.segments.data(), count, offset, step.flags);
-            break;
-        case FileStep::Kind::fallocate:
-            result = ::fallocate(fd, step.flags, offset, static_cast<off_t>(step.length_bytes));
-            break;
-        case FileStep::Kind::sync:
-            result = ::fdatasync(fd);
-            break;
-    }
-    return result < 0 ? -errno : result;
-}
 
 void FileOperation::start(BlockRequest& request, FileTraits& traits) noexcept {
     request_ = &request;

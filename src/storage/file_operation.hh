@@ -30,9 +30,6 @@ struct FileStep {
     std::span<const iovec> segments{};  ///< read and write: 1 to FileOperation::segments_max
 };
 
-/// Does what a step says, by system calls that return when it is done: FileOperation::complete()'s result.
-std::int64_t execute(const FileStep& step, int fd) noexcept;
-
 /// A request on its way through the file: cut into steps, carried on after short transfers, and led around what the
 /// file system cannot do. Both engines run this; neither knows more than to execute a step.
 ///

@@ -14,6 +14,7 @@
 #include "base/bounded_fifo.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
+#include "storage/execute_step.hh"
 #include "storage/file_operation.hh"
 
 namespace sidecore::storage {
@@ -254,7 +255,7 @@ bool IoUringQueue::never_waits(const Slot& slot, const FileStep& step) const noe
 void IoUringQueue::carry_on(Slot& slot) noexcept {
     FileStep step = slot.operation.next();
     while (never_waits(slot, step)) {
-        if (slot.operation.complete(execute(step, file_.fd()))) {
+        if (slot.operation.complete(execute_step(step, file_.fd()))) {
             finished_.push(slot.operation.request());
             release(slot);
             return;

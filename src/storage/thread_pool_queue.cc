@@ -12,6 +12,7 @@
 #include "base/thread.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
+#include "storage/execute_step.hh"
 
 namespace sidecore::storage {
 
@@ -228,7 +229,7 @@ void FileThreadPool::execute(Job& job, std::byte* bounce) noexcept {
     if (operation.needs_bounce()) {
         operation.use_bounce(bounce);
     }
-    while (!operation.complete(storage::execute(operation.next(), file_.fd()))) {
+    while (!operation.complete(execute_step(operation.next(), file_.fd()))) {
     }
     job.queue->finish(job);
 }

@@ -45,6 +45,10 @@ TEST_F(NetTransmit, PacketsGoOutInOrderAndComeBackUsed) {
     EXPECT_EQ(counts().bytes, turn.bytes);
 }
 
+TEST_F(NetTransmit, NobodyWaitsForItsCompletions) {
+    EXPECT_FALSE(net.queue().completions_awaited());
+}
+
 TEST_F(NetTransmit, AnyLayoutOfHeaderAndPacketIsTheSamePacket) {
     const std::vector<std::byte> packet = pattern(100, 1);
     const std::vector<std::byte> whole = [&] {

@@ -31,7 +31,7 @@ COMPLAINTS = re.compile(r"BUG:|WARNING:|Oops:|Call Trace|kernel BUG|Kernel panic
 # take to a timer that costs an exit at every look.
 STEADY_CLOCK = "no_timer_check tsc=reliable"
 
-
+# One emulated machine with four CPUs in some fifty never gets past its kernel's "sched_clock: Marking stable", which comes before any driver.
 BOOT_ATTEMPTS = 3
 INIT_STARTS = "Run /init as init process"
 
@@ -101,9 +101,11 @@ class Guest(Program):
     def _boot(self, command_with, environment=None):
         """`command_with(fd)` is the command line, given the descriptor of the agent's terminal."""
         for attempt in range(1, BOOT_ATTEMPTS + 1):
+            begin = time.monotonic()
             self._launch(command_with, environment)
             try:
                 if self._wait_until_ready(attempt == BOOT_ATTEMPTS):
+                    self.boot_seconds = time.monotonic() - begin
                     return
             except BaseException:
                 self.kill()
@@ -114,17 +116,14 @@ class Guest(Program):
 
     def _wait_until_ready(self, however_long):
         """False if it stands still before its kernel has come to the image with its drivers, so that nothing of ours can be the reason."""
-        begin = time.monotonic()
         if self.stuck_after is not None and not however_long:
             try:
                 self._agent.wait_ready(self.stuck_after)
-                self.boot_seconds = time.monotonic() - begin
                 return True
             except GuestError:
                 if self._process.running() and INIT_STARTS not in self.kernel_log.read_text(errors="replace"):
                     return False
         self._agent.wait_ready(self.boot_timeout)
-        self.boot_seconds = time.monotonic() - begin
         return True
 
     def _launch(self, command_with, environment):
@@ -170,7 +169,6 @@ class QemuGuest(Guest):
 
     kind = "qemu"
     boot_timeout = 120
-    # One emulated machine with four CPUs in fifty never gets past its kernel's "sched_clock: Marking stable", which is before any driver.
     stuck_after = 40
 
     def __init__(self, sockets, queues=1, event_idx=True, cpus=None, memory_mib=256, files=None, name="qemu",
