@@ -12,11 +12,11 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
 #include "base/error.hh"
+#include "base/format.hh"
 #include "control/http_client.hh"
 #include "disk_stream.hh"
 #include "disk_vm.hh"

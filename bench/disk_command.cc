@@ -11,9 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "command.hh"
 #include "disk_stream.hh"
 #include "disk_vm.hh"

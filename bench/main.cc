@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
+#include "base/format.hh"
 #include "command.hh"
 #include "ping_pong.hh"
 

@@ -8,9 +8,8 @@
 #include <mutex>
 #include <thread>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "ping_pong.hh"
 #include "process_usage.hh"
 

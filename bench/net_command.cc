@@ -9,10 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
 #include "base/error.hh"
+#include "base/format.hh"
 #include "command.hh"
 #include "frontend/net_driver.hh"
 #include "frontend/net_frame.hh"

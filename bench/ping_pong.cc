@@ -9,9 +9,8 @@
 #include <sched.h>
 #include <thread>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 
 namespace sidecore::bench {
 

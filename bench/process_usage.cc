@@ -6,7 +6,7 @@
 #include <string>
 #include <system_error>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::bench {
 

@@ -4,9 +4,8 @@
 #include <cstdio>
 #include <fstream>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 
 namespace sidecore::bench {
 

@@ -13,9 +13,9 @@
 #include <string_view>
 
 #include <benchmark/benchmark.h>
-#include <fmt/format.h>
 
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "micro/case.hh"
 
 namespace sidecore::bench {

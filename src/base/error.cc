@@ -3,7 +3,7 @@
 
 #include <system_error>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore {
 

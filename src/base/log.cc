@@ -6,9 +6,10 @@
 #include <memory>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include "base/format.hh"
 
 namespace sidecore {
 

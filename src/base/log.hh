@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/error.hh"
+#include "base/format.hh"
 
 namespace sidecore {
 

@@ -7,9 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
 #include "base/fd.hh"
+#include "base/format.hh"
 
 namespace sidecore {
 

@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore {
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::capture::pcapng {
 

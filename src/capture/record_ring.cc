@@ -9,9 +9,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "base/barrier.hh"
+#include "base/format.hh"
 #include "base/pieces.hh"
 
 namespace sidecore::capture {

@@ -15,9 +15,8 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "base/fd.hh"
+#include "base/format.hh"
 #include "capture/pcapng.hh"
 #include "control/device_spec.hh"
 

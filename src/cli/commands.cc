@@ -7,8 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "cli/programs.hh"
 #include "cli/render.hh"
 #include "cli/render_scsi.hh"

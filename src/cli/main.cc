@@ -16,8 +16,8 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
+#include "base/format.hh"
 #include "cli/capture.hh"
 #include "cli/commands.hh"
 #include "cli/programs.hh"

@@ -8,9 +8,8 @@
 #include <system_error>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
 #include "base/fd.hh"
+#include "base/format.hh"
 
 namespace sidecore::cli {
 

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <utility>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/format.hh"
 #include "cli/render_scsi.hh"
 #include "cli/table.hh"
 #include "cli/usage.hh"

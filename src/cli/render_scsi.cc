@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/format.hh"
 #include "cli/table.hh"
 #include "control/units.hh"
 

@@ -5,8 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "cli/render.hh"
 #include "cli/table.hh"
 #include "cli/usage.hh"

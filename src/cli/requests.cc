@@ -6,9 +6,9 @@
 #include <string_view>
 #include <utility>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/format.hh"
 #include "control/device_spec.hh"
 #include "control/settings.hh"
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::cli {
 

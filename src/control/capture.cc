@@ -3,8 +3,7 @@
 
 #include <array>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/json.hh"
 #include "control/value.hh"
 

@@ -6,8 +6,7 @@
 #include <sys/un.h>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/units.hh"
 
 namespace sidecore::control {

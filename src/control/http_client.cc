@@ -6,8 +6,7 @@
 #include <memory>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/info.hh"
 
 namespace sidecore::control {

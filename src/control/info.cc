@@ -5,8 +5,7 @@
 #include <limits>
 #include <map>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/reply_reader.hh"
 
 namespace sidecore::control {

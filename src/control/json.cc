@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::control {
 

@@ -5,9 +5,9 @@
 #include <net/if.h>
 #include <utility>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/format.hh"
 #include "control/device_spec.hh"
 
 namespace sidecore::control {

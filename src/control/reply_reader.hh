@@ -10,8 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/info.hh"
 #include "control/settings.hh"
 #include "control/value.hh"

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/requests.hh"
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/device_spec.hh"
 #include "control/worker_spec.hh"
 

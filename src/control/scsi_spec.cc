@@ -8,8 +8,7 @@
 #include <span>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/device_spec.hh"
 
 namespace sidecore::control {

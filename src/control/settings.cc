@@ -8,8 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/units.hh"
 
 namespace sidecore::control {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/switch_spec.hh"
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/device_spec.hh"
 #include "control/units.hh"
 

@@ -5,9 +5,9 @@
 #include <array>
 #include <utility>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/format.hh"
 #include "control/units.hh"
 
 namespace sidecore::control {

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
+#include "base/format.hh"
 #include "base/log.hh"
 #include "control/device_spec.hh"
 #include "control/json.hh"

@@ -6,9 +6,9 @@
 #include <fstream>
 #include <utility>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/format.hh"
 #include "base/log.hh"
 #include "daemon/toml_value.hh"
 

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/format.hh"
 #include "control/version.hh"
 
 namespace sidecore::daemon {

@@ -3,8 +3,7 @@
 
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/factory.hh"
 #include "storage/factory.hh"
 

@@ -9,9 +9,9 @@
 #include <string>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "base/log.hh"
 #include "control/version.hh"
 #include "daemon/config.hh"

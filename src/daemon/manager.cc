@@ -8,10 +8,10 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "control/version.hh"
 #include "daemon/engine_settings.hh"
 #include "engine/statistics.hh"

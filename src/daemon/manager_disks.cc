@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "daemon/manager.hh"
 
 namespace sidecore::daemon {

@@ -5,10 +5,10 @@
 #include <cstring>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "control/version.hh"
 
 namespace sidecore::daemon {

@@ -16,9 +16,9 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "memory/fault_guard.hh"
 
 namespace sidecore::daemon {

@@ -4,8 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "control/units.hh"
 #include "engine/policy_figures.hh"
 

@@ -4,10 +4,10 @@
 #include <atomic>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "daemon/engine_settings.hh"
 #include "daemon/pcapng_stream.hh"
 #include "daemon/queue_info.hh"

@@ -3,10 +3,10 @@
 
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "daemon/device_maker.hh"
 #include "daemon/engine_settings.hh"
 #include "daemon/queue_info.hh"

@@ -5,8 +5,9 @@
 #include <thread>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
+
+#include "base/format.hh"
 
 namespace sidecore::daemon {
 

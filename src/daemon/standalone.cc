@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "base/fd.hh"
+#include "base/format.hh"
 #include "daemon/engine_settings.hh"
 #include "daemon/host_costs.hh"
 #include "daemon/process.hh"

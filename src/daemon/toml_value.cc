@@ -4,8 +4,9 @@
 #include <string>
 #include <utility>
 
-#include <fmt/format.h>
 #include <toml++/toml.h>
+
+#include "base/format.hh"
 
 namespace sidecore::daemon {
 

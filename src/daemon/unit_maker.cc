@@ -7,8 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "daemon/device_maker.hh"
 #include "scsi/identity.hh"
 #include "storage/factory.hh"

@@ -7,8 +7,7 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "vhost_user/socket.hh"
 
 namespace sidecore::daemon {

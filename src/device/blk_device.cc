@@ -7,8 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "device/blk_queue.hh"
 
 namespace sidecore::device {

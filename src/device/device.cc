@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/device.hh"
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::device {
 

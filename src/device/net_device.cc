@@ -6,8 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "base/log.hh"
 #include "device/net_receive_queue.hh"
 #include "device/net_transmit_queue.hh"

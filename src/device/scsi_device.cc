@@ -5,8 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "device/scsi_address.hh"
 #include "device/scsi_control_queue.hh"
 #include "device/scsi_event_queue.hh"

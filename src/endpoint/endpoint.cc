@@ -9,9 +9,8 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "base/log.hh"
 #include "vhost_user/backend_channel.hh"
 #include "vhost_user/connection.hh"

@@ -2,8 +2,7 @@
 // What the front-end's messages mean for device, queues and workers. All on the endpoint's thread.
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "base/log.hh"
 #include "endpoint/endpoint.hh"
 #include "virtqueue/split_layout.hh"

@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::engine {
 

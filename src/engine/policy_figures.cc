@@ -3,8 +3,7 @@
 
 #include <string_view>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "engine/policy_settings.hh"
 
 namespace sidecore::engine {

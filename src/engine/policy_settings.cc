@@ -4,8 +4,9 @@
 #include <array>
 #include <utility>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include "base/format.hh"
 
 namespace sidecore::engine {
 

@@ -10,9 +10,8 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "engine/seat.hh"
 
 namespace sidecore::engine {

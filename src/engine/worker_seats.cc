@@ -4,9 +4,8 @@
 #include <sys/epoll.h>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "engine/seat.hh"
 #include "engine/worker.hh"
 

@@ -11,7 +11,7 @@
 #include <thread>
 #include <utility>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::frontend {
 

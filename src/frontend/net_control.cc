@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::frontend {
 

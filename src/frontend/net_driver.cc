@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::frontend {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/net_load.hh"
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::frontend {
 

@@ -5,9 +5,8 @@
 #include <bit>
 #include <cstring>
 
-#include <fmt/format.h>
-
 #include "base/big_endian.hh"
+#include "base/format.hh"
 
 namespace sidecore::frontend {
 

@@ -7,8 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "memory/placement.hh"
 
 namespace sidecore::memory {

@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "memory/mapped_region.hh"
 
 namespace sidecore::memory {

@@ -6,9 +6,9 @@
 #include <sys/epoll.h>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "network/pair_check.hh"
 #include "network/rarp.hh"
 

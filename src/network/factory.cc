@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/factory.hh"
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/af_xdp_backend.hh"
 #include "network/loopback_backend.hh"
 #include "network/null_backend.hh"

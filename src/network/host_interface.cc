@@ -10,7 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::network {
 

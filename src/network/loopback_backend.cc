@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/loopback_backend.hh"
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/pair_check.hh"
 
 namespace sidecore::network {

@@ -5,7 +5,7 @@
 #include <bit>
 #include <random>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::network {
 

@@ -7,9 +7,8 @@
 #include <cstring>
 #include <new>
 
-#include <fmt/format.h>
-
 #include "base/barrier.hh"
+#include "base/format.hh"
 
 namespace sidecore::network {
 

@@ -5,8 +5,7 @@
 #include <cerrno>
 #include <sys/epoll.h>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/pair_check.hh"
 #include "network/rarp.hh"
 

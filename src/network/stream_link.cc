@@ -12,9 +12,9 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "base/thread.hh"
 
 namespace sidecore::network {

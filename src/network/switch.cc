@@ -5,8 +5,7 @@
 #include <ctime>
 #include <tuple>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/switch_backend.hh"
 
 namespace sidecore::network {

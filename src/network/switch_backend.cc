@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/switch_backend.hh"
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/forwarder.hh"
 #include "network/pair_check.hh"
 #include "network/rarp.hh"

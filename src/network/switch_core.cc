@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::network {
 

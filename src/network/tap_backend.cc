@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/tap_backend.hh"
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/pair_check.hh"
 #include "network/rarp.hh"
 #include "network/tap_queue.hh"

@@ -15,8 +15,7 @@
 #include <unistd.h>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "network/coverage.hh"
 #include "network/tap_queue.hh"
 

@@ -12,8 +12,9 @@
 #include <system_error>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
+
+#include "base/format.hh"
 
 namespace sidecore::network {
 

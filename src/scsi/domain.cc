@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "scsi/task_queue.hh"
 
 namespace sidecore::scsi {

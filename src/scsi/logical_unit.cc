@@ -5,8 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "scsi/domain.hh"
 #include "scsi/identity.hh"
 #include "scsi/nexus.hh"

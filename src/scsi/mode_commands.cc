@@ -4,9 +4,8 @@
 #include <exception>
 #include <optional>
 
-#include <fmt/format.h>
-
 #include "base/big_endian.hh"
+#include "base/format.hh"
 #include "base/log.hh"
 #include "scsi/field_writer.hh"
 #include "scsi/logical_unit.hh"

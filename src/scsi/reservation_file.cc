@@ -9,9 +9,9 @@
 #include <unistd.h>
 #include <vector>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/format.hh"
 #include "base/state_file.hh"
 
 namespace sidecore::scsi {

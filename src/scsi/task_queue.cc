@@ -8,8 +8,7 @@
 #include <sys/epoll.h>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "base/log.hh"
 #include "scsi/logical_unit.hh"
 #include "scsi/sanitize_check.hh"

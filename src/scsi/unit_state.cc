@@ -3,9 +3,9 @@
 
 #include <utility>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/format.hh"
 #include "base/state_file.hh"
 
 namespace sidecore::scsi {

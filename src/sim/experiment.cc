@@ -7,8 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "sim/clairvoyant.hh"
 #include "sim/random.hh"
 #include "sim/worker_model.hh"

@@ -7,8 +7,7 @@
 #include <cmath>
 #include <utility>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "sim/random.hh"
 
 namespace sidecore::sim {

@@ -16,9 +16,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "storage/argument_check.hh"
 
 namespace sidecore::storage {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/factory.hh"
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "storage/memory_backend.hh"
 #include "storage/null_backend.hh"
 

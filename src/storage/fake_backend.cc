@@ -7,11 +7,10 @@
 #include <iterator>
 #include <sys/timerfd.h>
 
-#include <fmt/format.h>
-
 #include "base/bounded_fifo.hh"
 #include "base/clock.hh"
 #include "base/fd.hh"
+#include "base/format.hh"
 #include "storage/argument_check.hh"
 #include "storage/request_check.hh"
 

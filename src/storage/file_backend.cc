@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/file_backend.hh"
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "storage/argument_check.hh"
 #include "storage/io_uring_queue.hh"
 

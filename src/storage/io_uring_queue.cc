@@ -9,9 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "base/bounded_fifo.hh"
+#include "base/format.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"
 #include "storage/execute_step.hh"

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/null_backend.hh"
 
-#include <fmt/format.h>
-
 #include "base/bounded_fifo.hh"
+#include "base/format.hh"
 #include "storage/argument_check.hh"
 #include "storage/request_check.hh"
 

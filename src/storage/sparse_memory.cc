@@ -8,9 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
 #include "base/fd.hh"
+#include "base/format.hh"
 #include "storage/argument_check.hh"
 
 namespace sidecore::storage {

@@ -5,10 +5,9 @@
 #include <atomic>
 #include <cassert>
 
-#include <fmt/format.h>
-
 #include "base/bounded_fifo.hh"
 #include "base/fd.hh"
+#include "base/format.hh"
 #include "base/thread.hh"
 #include "storage/argument_check.hh"
 #include "storage/bounce_buffers.hh"

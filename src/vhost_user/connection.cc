@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <vector>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::vhost_user {
 

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::vhost_user {
 

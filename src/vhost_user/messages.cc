@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vhost_user/messages.hh"
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::vhost_user {
 

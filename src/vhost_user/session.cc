@@ -3,10 +3,10 @@
 
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "vhost_user/decode.hh"
 
 namespace sidecore::vhost_user {

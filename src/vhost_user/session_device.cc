@@ -5,9 +5,9 @@
 #include <cstring>
 #include <vector>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "vhost_user/decode.hh"
 #include "vhost_user/session.hh"
 

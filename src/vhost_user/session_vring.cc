@@ -3,9 +3,9 @@
 #include <bit>
 #include <utility>
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/format.hh"
 #include "vhost_user/decode.hh"
 #include "vhost_user/descriptor_kind.hh"
 #include "vhost_user/session.hh"

@@ -10,7 +10,7 @@
 #include <system_error>
 #include <unistd.h>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::vhost_user {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "virtqueue/queue_fault.hh"
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::virtqueue {
 

@@ -6,9 +6,8 @@
 #include <bit>
 #include <cstring>
 
-#include <fmt/format.h>
-
 #include "base/barrier.hh"
+#include "base/format.hh"
 #include "memory/fault_guard.hh"
 
 namespace sidecore::virtqueue {

@@ -17,10 +17,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "capture/pcapng.hh"
 #include "cli/run_program.hh"
 #include "daemon/control_server.hh"

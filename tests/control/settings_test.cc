@@ -6,9 +6,10 @@
 #include <string_view>
 #include <utility>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "base/format.hh"
 
 namespace sidecore::control {
 namespace {

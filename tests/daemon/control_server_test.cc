@@ -12,10 +12,10 @@
 #include <unistd.h>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "control/http_client.hh"
 #include "daemon/context_switches.hh"
 #include "daemon/fake_service.hh"

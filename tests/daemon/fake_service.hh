@@ -9,9 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "capture/capture_point.hh"
 #include "control/service.hh"
 #include "daemon/engine_settings.hh"

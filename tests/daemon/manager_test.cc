@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "daemon/engine_settings.hh"
 #include "daemon/manager_fixture.hh"
 #include "vhost_user/socket.hh"

@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "daemon/manager_fixture.hh"
 
 namespace sidecore::daemon {

@@ -16,10 +16,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "cli/run_program.hh"
 #include "control/http_client.hh"
 #include "control/info.hh"

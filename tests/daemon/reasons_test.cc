@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <string>
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "daemon/engine_settings.hh"
 
 namespace sidecore::daemon {

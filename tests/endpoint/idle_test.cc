@@ -12,9 +12,9 @@
 #include <thread>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "endpoint/live_disk.hh"
 
 namespace sidecore::endpoint {

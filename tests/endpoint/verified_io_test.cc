@@ -7,9 +7,9 @@
 #include <tuple>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "endpoint/live_disk.hh"
 #include "endpoint/verified_load.hh"
 

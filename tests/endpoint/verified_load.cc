@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::endpoint {
 

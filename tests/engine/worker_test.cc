@@ -13,9 +13,9 @@
 #include <unistd.h>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "engine/fake_queue.hh"
 #include "engine/wait.hh"
 

@@ -6,7 +6,7 @@
 #include <sstream>
 #include <string_view>
 
-#include <fmt/format.h>
+#include "base/format.hh"
 
 namespace sidecore::interop {
 

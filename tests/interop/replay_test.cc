@@ -15,9 +15,9 @@
 #include <unistd.h>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "device/blk_device.hh"
 #include "endpoint/endpoint.hh"
 #include "engine/worker.hh"

@@ -8,9 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "base/big_endian.hh"
+#include "base/format.hh"
 
 namespace sidecore::scsi::test {
 

@@ -4,10 +4,10 @@
 #include <fstream>
 #include <string>
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "daemon/scratch_folder.hh"
 #include "scsi/identity.hh"
 #include "scsi/initiator.hh"

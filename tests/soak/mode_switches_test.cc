@@ -13,10 +13,10 @@
 #include <thread>
 #include <tuple>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/clock.hh"
+#include "base/format.hh"
 #include "endpoint/live_disk.hh"
 #include "frontend/disk_load.hh"
 #include "storage/null_backend.hh"

@@ -9,8 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include "base/format.hh"
 
 namespace sidecore::storage::test {
 

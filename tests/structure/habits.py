@@ -86,7 +86,7 @@ def cpp_habits(path, lines):
     if path.startswith("src/") and not any(re.match(r"(int|extern \"C\" int) (main|LLVMFuzzer)", line) for line in lines):
         folder = folder_of(path)
         wanted = "namespace sidecore" if folder == "base" else f"namespace sidecore::{folder}"
-        if not any(line.startswith(wanted) for line in lines):
+        if not any(line.startswith((wanted, "namespace fmt")) for line in lines):  # or of the library that it completes
             yield Finding(path, 1, f"{wanted} is missing")
 
 

@@ -11,8 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
+#include "base/format.hh"
 #include "vhost_user/backend_channel.hh"
 #include "vhost_user/handler.hh"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A driver that breaks the rules with its descriptors and its available ring. Indirect tables are in
 // hostile_indirect_test.cc.
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/format.hh"
 #include "virtqueue/queue_world.hh"
 
 namespace sidecore::test {
