@@ -115,7 +115,12 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
             __builtin_prefetch(static_cast<const std::byte*>(last.iov_base) + last.iov_len - 1, 1);
         }
     }
+    const std::uint32_t first_part = at_once_ ? first_part_of(limit) : limit;
+    const std::uint32_t completed_before = turn.completed;
     for (std::uint32_t i = 0; i < limit; ++i) {
+        if (i == first_part) {
+            finish(turn);
+        }
         if (ring_.broken()) {  // by one before: nobody would learn of what is done now
             free_[free_count_++] = taken[i];
             continue;
@@ -124,12 +129,18 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
         taken[i]->taken_at = now;
         start(*taken[i], chains[i], turn);
     }
+    finish(turn);
+    at_once_ = turn.completed - completed_before >= limit;
+    return limit;
+}
+
+/// Submits what was started, and shows the driver what is done.
+void BlkQueue::finish(engine::Turn& turn) noexcept {
     submit();
     reap_storage();
     record_completions();
     turn.completed += std::exchange(completed_, 0);
     turn.calls += publish();
-    return limit;
 }
 
 /// From a chain to a request in batch_, or to its completion if it needs no storage or is wrong (5.2.6).

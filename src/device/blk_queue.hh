@@ -66,6 +66,7 @@ private:
     bool reap_storage() noexcept;
     void complete(Slot& slot, blk::Status status) noexcept;
     void submit() noexcept;
+    void finish(engine::Turn& turn) noexcept;
 
     bool in_range(std::uint64_t sector, std::uint64_t sectors) const noexcept;
     std::span<iovec> segments_of(const Slot& slot) noexcept;
@@ -80,6 +81,7 @@ private:
     std::array<storage::BlockRequest*, batch_size> batch_{};
     std::size_t batched_ = 0;
     std::uint32_t completed_ = 0;  // since the last publish
+    bool at_once_ = false;         // the last batch was done when it had been submitted
     // Large, and touched only as far as requests are large.
     std::unique_ptr<iovec[]> segments_;
     std::unique_ptr<Ranges[]> ranges_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -67,6 +68,12 @@ public:
     const std::string& name() const noexcept { return name_; }
 
 protected:
+    /// Of `count` requests that are served together, after how many to show the driver those that are done. While the others are served it sees to the
+    /// first ones and makes new requests; else the two would wait for each other in turn, and a notified queue for a kick.
+    static constexpr std::uint32_t first_part_of(std::uint32_t count) noexcept {
+        return std::max((count + 1) / 2, std::min(count, 4U));
+    }
+
     /// Shows the driver what was pushed, and calls it if it wants that, unless calls are moderated. Returns the number of
     /// calls made: 0 or 1.
     std::uint32_t publish() noexcept;

@@ -207,13 +207,23 @@ bool NetReceiveQueue::pop_one() noexcept {
         return false;
     }
     const iovec& first = chain.writable.front();
-    prefetch_for_writing(first.iov_base);
-    prefetch_for_writing(static_cast<std::byte*>(first.iov_base) + std::min(first.iov_len - 1, cache_line_bytes));
+    prefetch_room(first);
     buffers_[buffers_end_++] = {chain.head, static_cast<std::uint32_t>(segments_end_),
                                 static_cast<std::uint32_t>(chain.writable.size()), chain.writable_bytes};
     segments_end_ += chain.writable.size();
     gathered_bytes_ += chain.writable_bytes;
     return true;
+}
+
+/// Asks for the lines that a small packet is written to. A line that has the header's end and nothing behind it is only read, as a rule.
+void NetReceiveQueue::prefetch_room(const iovec& first) const noexcept {
+    auto* const begin = static_cast<std::byte*>(first.iov_base);
+    if ((reinterpret_cast<std::uintptr_t>(begin) + options_.header_bytes) % cache_line_bytes == 0) {
+        prefetch_for_reading(begin);
+    } else {
+        prefetch_for_writing(begin);
+    }
+    prefetch_for_writing(begin + std::min(first.iov_len - 1, cache_line_bytes));
 }
 
 /// For one packet, in the buffers gathered.
@@ -298,7 +308,11 @@ void NetReceiveQueue::put_header(const PacketInfo& info, const Buffer& buffer, s
     if (options_.header_bytes == sizeof words && fits_words(place.front())) {
         auto* const to = static_cast<std::uint32_t*>(place.front().iov_base);
         for (std::size_t i = 0; i < words.size(); ++i) {
-            std::atomic_ref<std::uint32_t>(to[i]).store(words[i], std::memory_order_relaxed);
+            std::atomic_ref<std::uint32_t> word(to[i]);
+            // Mostly it is what was here last time, and both CPUs can keep the line.
+            if (word.load(std::memory_order_relaxed) != words[i]) {
+                word.store(words[i], std::memory_order_relaxed);
+            }
         }
         return;
     }

@@ -140,7 +140,10 @@ std::size_t NetTransmitQueue::pop_some(std::size_t most) noexcept {
         }
         used += chain.readable.size() + chain.writable.size();
         if (!chain.readable.empty()) {
-            prefetch_for_reading(chain.readable.front().iov_base);
+            const iovec& first = chain.readable.front();
+            prefetch_for_reading(first.iov_base);
+            prefetch_for_reading(static_cast<std::byte*>(first.iov_base) +
+                                 std::min(first.iov_len - 1, cache_line_bytes));
         }
         ++popped;
     }

@@ -78,9 +78,7 @@ void ScsiRequestQueue::entered() noexcept {
     }
     // Before the first turn: what was aborted in the meantime must not begin in it.
     attend();
-    record_completions();
-    elsewhere_.completed += std::exchange(completed_, 0);
-    elsewhere_.calls += publish();
+    finish(elsewhere_);
     tasks_->settle();
 }
 
@@ -113,12 +111,11 @@ engine::Turn ScsiRequestQueue::serve(std::uint32_t budget) noexcept {
             turn.end = engine::TurnEnd::budget;
             break;
         }
+        const std::uint32_t completed_before = turn.completed;
         const std::uint32_t count = take(std::min<std::uint32_t>(available, budget - turn.requests), turn);
         turn.requests += count;
-        reap_tasks();
-        record_completions();
-        turn.completed += std::exchange(completed_, 0);
-        turn.calls += publish();
+        finish(turn);
+        at_once_ = turn.completed - completed_before >= count;
     }
     ring_.check_memory();  // zero pages in the place of lost ones look like an idle ring, too
     if (ring_.broken()) {
@@ -126,6 +123,14 @@ engine::Turn ScsiRequestQueue::serve(std::uint32_t budget) noexcept {
         report_broken();
     }
     return turn;
+}
+
+/// Shows the driver what is done.
+void ScsiRequestQueue::finish(engine::Turn& turn) noexcept {
+    reap_tasks();
+    record_completions();
+    turn.completed += std::exchange(completed_, 0);
+    turn.calls += publish();
 }
 
 /// Takes up to `limit` chains, which are available, through all stages together, so that the guest's cache lines arrive while others are worked on.
@@ -152,8 +157,13 @@ std::uint32_t ScsiRequestQueue::take(std::uint32_t limit, engine::Turn& turn) no
             prefetch_for_writing(chains[i].writable.front().iov_base);
         }
     }
+    const std::uint32_t first_part = at_once_ ? first_part_of(limit) : limit;
     std::size_t batched = 0;
     for (std::uint32_t i = 0; i < limit; ++i) {
+        if (i == first_part) {
+            tasks_->submit(std::span(batch).first(std::exchange(batched, 0)));
+            finish(turn);
+        }
         if (ring_.broken()) {  // by one before: nobody would learn of what is done now
             free_[free_count_++] = taken[i];
             continue;

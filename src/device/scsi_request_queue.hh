@@ -79,6 +79,7 @@ private:
 
     std::uint32_t take(std::uint32_t limit, engine::Turn& turn) noexcept;
     bool start(Slot& slot, virtqueue::DescriptorChain& chain, engine::Turn& turn) noexcept;
+    void finish(engine::Turn& turn) noexcept;
     void attend() noexcept;
     void reap_tasks() noexcept;
     void complete(Slot& slot, scsi_host::Response response) noexcept;
@@ -93,6 +94,7 @@ private:
     std::unique_ptr<Slot*[]> free_;
     std::unique_ptr<Slot[]> slots_;
     std::uint32_t completed_ = 0;  // since the last publish
+    bool at_once_ = false;         // the last batch of a turn was done when it had been submitted
     engine::Turn elsewhere_;       // taken outside of a turn, not told to the engine yet
     std::uint32_t taken_since_turn_ = 0;
     // Large, and touched only as far as requests are large.

@@ -140,6 +140,8 @@ private:
     void ask_policies(std::uint64_t now_ns);
     void check_limits(std::uint64_t now_ns);
     void sleep();
+    bool linger();
+    void look_from_now_on() noexcept;
     void list_again();
     bool look_for_events(int timeout_ms);
     std::uint64_t wake_latency_ns(std::uint64_t slept_ns) noexcept;
@@ -226,6 +228,7 @@ private:
     // The gap without work that the worker is in
     bool in_gap_ = false;
     bool found_after_sleep_ = false;
+    bool waited_for_ = false;    // somebody waits for some of what was done before it
     std::uint64_t arrival_ = 0;  // cycles: of the event that ended the sleep
     std::uint64_t spin_until_ns_ = 0;
     SpinRule spin_rule_;

@@ -143,6 +143,7 @@ bool Worker::reap_pass() {
             seat->statistics->calls.add(reaped.calls);
             seat->statistics->reap_cycles.add(now_ - start);
             charge(*seat, now_ - start);
+            waited_for_ = true;
             if (seat->moderation.active()) {
                 owe_call(*seat);
             }
@@ -215,7 +216,8 @@ void Worker::begin_gap() {
     in_gap_ = true;
     found_after_sleep_ = false;
     // Others on the CPU do not mind looks that cost less than a sleep, and nothing else counts.
-    const double price_ns = neighbours_mind() ? options_.costs.sleep_price_ns(Prefer::cpu) : sleep_price_ns_;
+    const double cpu_price_ns = options_.costs.sleep_price_ns(Prefer::cpu);
+    const double price_ns = neighbours_mind() ? std::min(cpu_price_ns, sleep_price_ns_) : sleep_price_ns_;
     spin_until_ns_ = spin_rule_.begin(now_ns(), price_ns);
 }
 
@@ -235,7 +237,7 @@ void Worker::find_spin_terms() {
         }
     }
     if (sleep_price_ns_ == 0) {
-        sleep_price_ns_ = options_.costs.sleep_price_ns(Prefer::balanced);
+        sleep_price_ns_ = options_.costs.wake_ns;  // nothing is polled: see linger()
     }
 }
 
@@ -347,6 +349,9 @@ void Worker::sleep() {
     owing_.clear();
     if (!in_gap_) {
         begin_gap();
+        if (std::exchange(waited_for_, false) && linger()) {
+            return;
+        }
     }
     read_clock();
     if (now_ >= next_settlement_) {
@@ -360,6 +365,28 @@ void Worker::sleep() {
     } else {
         statistics_.noqueue_works.add(1);
     }
+    look_from_now_on();
+}
+
+/// Nothing is polled, so nothing can be found but by a kick. While looks for one take less CPU time than to fall asleep and to be woken up, the
+/// worker looks. But not after work that nobody waits for: what comes during a wake-up comes with one kick. True: there is something to do.
+bool Worker::linger() {
+    while (budget_open_ && now_ns() < spin_until_ns_) {
+        const std::uint64_t before = now_;
+        statistics_.kick_checks.add(1);
+        // A command's signal is taken by the look, so that it would wake nobody up.
+        if (look_for_events(0) || mailbox_.pending()) {
+            look_from_now_on();
+            return true;
+        }
+        statistics_.empty_cycles.add(now_ - before);
+        budget_.spend(now_ns(), to_ns(now_ - before));
+    }
+    return false;
+}
+
+/// Kicks have been looked for, and passes begin anew.
+void Worker::look_from_now_on() noexcept {
     last_kick_check_ = now_;
     passes_ = 0;
     idle_since_ = pass_start_ = now_;

@@ -33,6 +33,7 @@ bool Worker::turn(Seat& seat) {
     account_for_turn(seat, turn, start);
     if (turn.requests != 0) {
         seat.idle_sleeps = 0;
+        waited_for_ = waited_for_ || seat.queue->completions_awaited();
         const std::uint64_t arrived = seat.kicked ? seat.kick_arrival : start;
         decide(seat, seat.policy->on_work({.now_ns = now_ns(),
                                            .arrived_ns = to_ns(std::min(arrived, start)),

@@ -32,6 +32,7 @@ World exact_world() {
     world.costs = {.check_ns = 1, .arm_ns = 0, .kick_ns = 64'000, .wake_ns = 180'000, .wake_latency_ns = 300'000};
     world.pass_ns = 0;
     world.looks_per_clock = 1;
+    world.lingers = false;
     return world;
 }
 
@@ -77,8 +78,10 @@ Result run(const World& world, const PolicySettings& policy, const Trace& trace,
 /// looks more closely, twice.
 FixedThreshold best_fixed_threshold(const World& world, const Trace& trace, double least_ns) {
     FixedThreshold best;
+    World plain = world;
+    plain.lingers = false;  // or a threshold of 0 would be one that is learned
     const auto consider = [&](double threshold_ns) {
-        const Result result = run(world, polling_for(threshold_ns), trace, least_ns);
+        const Result result = run(plain, polling_for(threshold_ns), trace, least_ns);
         if (best.result.cost_ns == 0 || result.cost_ns < best.result.cost_ns) {
             best = {threshold_ns, result};
         }

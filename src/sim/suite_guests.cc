@@ -65,7 +65,9 @@ QueueTrace packet_bursts(Random& random, double gap_ns, double mean_pause_ns, st
         }
         now += random.exponential(mean_pause_ns);
     }
-    return std::move(timeline).queue();
+    QueueTrace trace = std::move(timeline).queue();
+    trace.awaited = false;
+    return trace;
 }
 
 /// Threads that read at random places: each waits for its storage, thinks for a moment, and reads again.
@@ -95,9 +97,11 @@ Trace closed_loop(std::string name, std::string what, std::size_t depth, std::ui
 
 Trace stream(std::size_t length) {
     Random random(21);
-    return closed_loop("64 B stream", "a packet every 0.25 us, a full ring at most, a pause of 30 us every 1000", 256,
-                       180, length,
-                       [&](std::size_t i) { return i % 1'000 == 999 ? 30'000 : random.between(150, 350); });
+    Trace trace =
+        closed_loop("64 B stream", "a packet every 0.25 us, a full ring at most, a pause of 30 us every 1000", 256, 180,
+                    length, [&](std::size_t i) { return i % 1'000 == 999 ? 30'000 : random.between(150, 350); });
+    trace.queues.front().awaited = false;
+    return trace;
 }
 
 Trace loop_of_8(std::size_t length) {

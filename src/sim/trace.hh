@@ -26,6 +26,9 @@ struct QueueTrace {
     /// whichever is later. With n = 1 it is what the worker sees between two works.
     std::size_t depth = 0;
     std::vector<Arrival> arrivals;
+
+    /// Whether the guest waits for answers: see engine::ServedQueue::completions_awaited().
+    bool awaited = true;
 };
 
 /// What happens to one worker.

@@ -120,6 +120,7 @@ void WorkerModel::answer(Seat& seat, std::size_t requests) {
 // ---- passes ----
 
 bool WorkerModel::reap() {
+    waited_for_ = true;
     for (Seat* const seat : completed_) {
         now_ += seat->completions_ns;
         outcome_.serving_ns += std::exchange(seat->completions_ns, 0);
@@ -203,6 +204,7 @@ bool WorkerModel::turn(Seat& seat) {
     if (requests != 0) {
         ++outcome_.turns;
         seat.idle_sleeps = 0;
+        waited_for_ = waited_for_ || seat.trace->awaited;
         answer(seat, requests);
         const std::uint64_t behind = virtual_time_ns_ - std::min(virtual_time_ns_, world_.turn_max_ns);
         seat.virtual_time_ns = std::max(seat.virtual_time_ns, behind) + used + world_.turn_ns;
@@ -232,7 +234,7 @@ bool WorkerModel::arm(Seat& seat) {
 }
 
 void WorkerModel::found_work() {
-    if (std::exchange(in_gap_, false) && yields_) {
+    if (std::exchange(in_gap_, false)) {
         spin_rule_.end(std::exchange(found_after_sleep_, false) ? sleep_arrival_ : pass_start_);
     }
     passes_ = 0;

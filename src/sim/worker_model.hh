@@ -112,6 +112,7 @@ private:
     void housekeeping(bool busy);
     void see_kicks(std::uint64_t arrival_ns);
     void sleep();
+    bool linger();
     void adversary_acts();
     void list_again();
 
@@ -158,6 +159,7 @@ private:
     std::uint64_t awake_since_ = 0;
 
     bool in_gap_ = false;
+    bool waited_for_ = false;
     bool found_after_sleep_ = false;
     std::uint64_t sleep_arrival_ = 0;
     std::uint64_t spin_until_ = 0;

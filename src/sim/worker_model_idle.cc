@@ -115,11 +115,15 @@ void WorkerModel::skip_readings(std::uint64_t first, std::uint64_t period, std::
     }
 }
 
-/// Where policies say themselves until when they poll, it does not matter what the spin rule says.
+/// Where policies say themselves until when they poll, it does not matter what the spin rule says, unless nothing is polled.
 void WorkerModel::begin_gap() {
     in_gap_ = true;
     found_after_sleep_ = false;
-    spin_until_ = yields_ ? spin_rule_.begin(clock_, world_.told().sleep_price_ns(world_.prefer)) : forever_ns;
+    spin_until_ = listed_ != 0 ? forever_ns : clock_;
+    if (yields_ || (listed_ == 0 && world_.lingers)) {
+        const engine::Costs& told = world_.told();
+        spin_until_ = spin_rule_.begin(clock_, listed_ == 0 ? told.wake_ns : told.sleep_price_ns(world_.prefer));
+    }
 }
 
 /// The spin rule's time is over: all queues are armed.
@@ -179,6 +183,9 @@ void WorkerModel::see_kicks(std::uint64_t arrival_ns) {
 void WorkerModel::sleep() {
     if (!in_gap_) {
         begin_gap();
+        if (std::exchange(waited_for_, false) && linger()) {
+            return;
+        }
     }
     const std::uint64_t start = now_;
     outcome_.awake_ns += start - awake_since_;
@@ -211,6 +218,22 @@ void WorkerModel::sleep() {
     last_kick_check_ = now_;
     passes_ = 0;
     clock_ = now_;
+}
+
+/// Looks for kicks as long as that costs less than a sleep. True: there is something to do.
+bool WorkerModel::linger() {
+    while (clock_ < spin_until_ && left_ != 0) {
+        ++outcome_.kick_checks;
+        now_ = clock_ = now_ + std::max<std::uint64_t>(static_cast<std::uint64_t>(world_.costs.see_kick_ns), 1);
+        arrive_until(now_);
+        if (!signalled_.empty() || !completed_.empty()) {
+            see_kicks(clock_);
+            last_kick_check_ = now_;
+            passes_ = 0;
+            return true;
+        }
+    }
+    return false;
 }
 
 void WorkerModel::list_again() {

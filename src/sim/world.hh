@@ -30,6 +30,9 @@ struct World {
     std::uint64_t spin_kick_check_ns = engine::spin_kick_check_ns;  ///< ... while it has none
     std::uint64_t kernel_visit_ns = engine::kernel_visit_ns;        ///< ... while no queue is armed
 
+    /// A worker that has nothing to poll looks for kicks, before it sleeps, for as long as its spin rule says.
+    bool lingers = true;
+
     /// A queue is listed again after so many sleeps since it had work.
     std::uint32_t relist_patience = engine::relist_patience;
     std::uint32_t turn_requests = 64;

@@ -46,6 +46,15 @@ protected:
         return all;
     }
 
+    /// Requests that came together, in order.
+    std::vector<std::size_t> batch_sizes() const {
+        std::vector<std::size_t> sizes(storage->batch_count());
+        for (const auto& one : storage->seen()) {
+            ++sizes[one.batch];
+        }
+        return sizes;
+    }
+
     std::shared_ptr<FakeDisk> storage = FakeDisk::create(mebibyte);
     DrivenDisk disk{storage->open(), {.queue = {.size = 2048}, .requests = {.slots = many, .bytes_per_slot = 4096}}};
     std::vector<std::vector<std::byte>> data;
@@ -84,12 +93,21 @@ TEST_F(InFlight, AnIdleTurnIsEmpty) {
 }
 
 TEST_F(InFlight, RequestsGoToTheStorageInBatches) {
+    storage->add_fault({.action = FaultAction::hold});
     offer_writes(96);
     disk.serve(96);
-    EXPECT_EQ(storage->batch_count(), 3U);
-    for (const auto& one : storage->seen()) {
-        EXPECT_EQ(one.batch, one.offset_bytes / 512 / 32);
-    }
+    EXPECT_EQ(batch_sizes(), (std::vector<std::size_t>{32, 32, 32}));
+    storage->release_all();
+    disk.work();
+}
+
+TEST_F(InFlight, BatchesThatAreDoneAtOnceGoThereByHalves) {
+    offer_writes(96 + 9 + 3);
+    disk.serve(96);
+    EXPECT_EQ(batch_sizes(), (std::vector<std::size_t>{32, 16, 16, 16, 16}));
+    disk.serve(9);
+    disk.serve(3);
+    EXPECT_EQ(batch_sizes(), (std::vector<std::size_t>{32, 16, 16, 16, 16, 5, 4, 3}));
 }
 
 TEST_F(InFlight, ABatchTakesOneCall) {

@@ -35,7 +35,9 @@ Outcome run(PolicyKind kind, const std::vector<QueueTrace>& queues, const World&
 }
 
 TEST(WorkerModel, ASleepCostsItsPriceAndNothingMore) {
-    const Outcome outcome = run(PolicyKind::never, {arrivals_at({1'000'000})});
+    World here;
+    here.lingers = false;
+    const Outcome outcome = run(PolicyKind::never, {arrivals_at({1'000'000})}, here);
     EXPECT_EQ(outcome.sleeps, 1U);
     EXPECT_EQ(outcome.kicks, 1U);
     EXPECT_EQ(outcome.late_ns, 3'000U);
@@ -43,6 +45,36 @@ TEST(WorkerModel, ASleepCostsItsPriceAndNothingMore) {
     EXPECT_EQ(outcome.requests, 1U);
     // Beside the price: a pass with a look before the sleep, another after it, and the second arming.
     EXPECT_NEAR(outcome.cost_ns(world), world.sleep_price_ns() + 40, 60);
+}
+
+TEST(WorkerModel, KicksThatComeSoonAreSeenWithoutASleep) {
+    QueueTrace trace;
+    trace.depth = 1;
+    trace.arrivals.assign(1'000, {.gap_ns = 700, .service_ns = 500});
+    World here;
+    here.lingers = false;
+    const Outcome sleeping = run(PolicyKind::never, {trace}, here);
+    const Outcome looking = run(PolicyKind::never, {trace});
+    EXPECT_EQ(looking.sleeps, 1U);  // before the first
+    EXPECT_EQ(sleeping.sleeps, 1'000U);
+    EXPECT_EQ(looking.kicks, sleeping.kicks);
+    EXPECT_LE(looking.late_ns, 3'000 + 1'000U * 400);  // a wake-up, and a look each
+    EXPECT_LT(looking.end_ns, sleeping.end_ns / 2);
+    EXPECT_LT(looking.cost_ns(world), sleeping.cost_ns(world) / 2);
+}
+
+TEST(WorkerModel, AWorkerDoesNotLookForKicksThatComeLate) {
+    std::vector<std::uint64_t> late;
+    for (std::uint64_t time = 1'000'000; time < 500'000'000; time += 1'000'000) {
+        late.push_back(time);
+    }
+    World here;
+    here.lingers = false;
+    const Outcome sleeping = run(PolicyKind::never, {arrivals_at(late)}, here);
+    const Outcome looking = run(PolicyKind::never, {arrivals_at(late)});
+    EXPECT_EQ(looking.sleeps, late.size());
+    EXPECT_LT(looking.cost_ns(world), 1.02 * sleeping.cost_ns(world));
+    EXPECT_LE(looking.kick_checks, 20U);  // until it has found that out
 }
 
 TEST(WorkerModel, PollingCostsTheGap) {
@@ -127,13 +159,15 @@ TEST(WorkerModel, AnAwakeWorkerSeesKicksWithinTheInterval) {
     for (std::uint64_t time = 100'000; time < 150'000; time += 1'000) {
         times.push_back(time);
     }
+    World here;
+    here.lingers = false;
     PolicySettings settings = of_kind(PolicyKind::fixed);
     settings.poll_time_ns = 5'000;
     for (std::uint64_t time = 300'000; time < 340'000; time += 999) {
         times.push_back(time);
         const std::vector<QueueTrace> queues{busy, arrivals_at(times)};
         times.pop_back();
-        WorkerModel model(world, settings, queues);
+        WorkerModel model(here, settings, queues);
         const Outcome& outcome = model.run();
         ASSERT_EQ(outcome.requests, 451U);
         // One wake-up, and two kicks at most that wait for the interval, a turn that is going on, and the look itself.
