@@ -375,28 +375,10 @@ void declare_load(CLI::App& command, Options& options) {
         ->transform(size);
     command.add_flag("--verify", load.verify,
                      "Compare what is read with what was written; the disk, or --span of it, is this program's alone");
-    command
-        .add_option("--rate", load.arrivals.rate,
-                    "Requests per second and queue that arrive by themselves, whatever is in flight; their latency "
-                    "counts from then (default: each slot asks again when it is idle)")
-        ->check(CLI::NonNegativeNumber);
-    const std::map<std::string, Arrivals::Kind> kinds{{"poisson", Arrivals::Kind::poisson},
-                                                      {"periodic", Arrivals::Kind::periodic},
-                                                      {"on-off", Arrivals::Kind::on_off}};
-    command
-        .add_option("--arrivals", load.arrivals.kind,
-                    "With --rate: poisson (at random), periodic or on-off (at random, with pauses) (default: poisson)")
-        ->transform(CLI::CheckedTransformer(kinds).description(""));
-    command.add_option("--on", load.arrivals.on_s, "Of on-off: seconds with arrivals")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
-    command.add_option("--off", load.arrivals.off_s, "Of on-off: seconds without")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
-    command
-        .add_option("--kick-cost", load.kick_cost_ns,
-                    "Nanoseconds that the driver spends on each kick, to stand for a VM exit")
-        ->capture_default_str();
+    declare_arrivals(command, load.arrivals,
+                     "Requests per second and queue that arrive by themselves, whatever is in flight; their latency "
+                     "counts from then (default: each slot asks again when it is idle)");
+    declare_kick_cost(command, load.kick_cost_ns);
 }
 
 void declare_queues(CLI::App& command, Options& options) {

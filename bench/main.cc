@@ -34,6 +34,30 @@ void declare_common(CLI::App& command, CommonOptions& options) {
     options.measure.progress = ::isatty(STDERR_FILENO) != 0;
 }
 
+void declare_arrivals(CLI::App& command, Arrivals::Options& options, const std::string& what) {
+    const std::map<std::string, Arrivals::Kind> kinds{{"poisson", Arrivals::Kind::poisson},
+                                                      {"periodic", Arrivals::Kind::periodic},
+                                                      {"on-off", Arrivals::Kind::on_off}};
+    command.add_option("--rate", options.rate, what)->check(CLI::NonNegativeNumber);
+    command
+        .add_option("--arrivals", options.kind,
+                    "With --rate: poisson (at random), periodic or on-off (at random, with pauses) (default: poisson)")
+        ->transform(CLI::CheckedTransformer(kinds).description(""));
+    command.add_option("--on", options.on_s, "Of on-off: seconds with arrivals")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    command.add_option("--off", options.off_s, "Of on-off: seconds without")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+}
+
+void declare_kick_cost(CLI::App& command, std::uint64_t& kick_cost_ns) {
+    command
+        .add_option("--kick-cost", kick_cost_ns,
+                    "Nanoseconds that the driver spends on each kick, to stand for a VM exit")
+        ->capture_default_str();
+}
+
 void declare_distance_command(CLI::App& app, Action& action) {
     CLI::App* const command =
         app.add_subcommand("distance", "What a cache line takes from one core to another and back, in ns");

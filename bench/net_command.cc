@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frames through network devices.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,11 +30,12 @@ using frontend::NetDriver;
 
 struct Options {
     CommonOptions common{};
-    std::string socket;
+    std::vector<std::string> sockets;
     std::string receive_socket;  // of the device that frames are received from; empty: the same
     bool mirror = false;
     std::vector<std::string> modes{"tx"};
     std::uint16_t pairs = 1;
+    std::uint16_t jobs = 1;
     std::uint16_t queue_size = 512;
     bool event_index = true;
     bool control = true;
@@ -48,58 +51,122 @@ const std::map<std::string, NetMode>& modes() {
     return known;
 }
 
-struct Run {
-    std::string mode;
-    Measured measured;
-    NetCounts counts;
-    LatencyHistogram latencies;
-    double ping_pong_before_ns = 0;
-    double ping_pong_after_ns = 0;
+/// What some pairs have done.
+struct Totals {
+    NetCounts counts{};
+    LatencyHistogram latencies{};
+    std::uint64_t behind_cycles = 0;
 
-    double per_s(std::uint64_t count) const { return static_cast<double>(count) / measured.seconds; }
-    double kicks_per_frame() const {
-        return counts.transmitted == 0
-                   ? 0
-                   : static_cast<double>(counts.transmit_kicks) / static_cast<double>(counts.transmitted);
+    void add(NetStream& stream, std::uint64_t end) {
+        counts += stream.counts();
+        latencies.add(stream.histogram());
+        behind_cycles = std::max(behind_cycles, stream.behind(end));
+    }
+    void put(Row& row, double seconds, NetMode mode) const {
+        const auto per_s = [seconds](std::uint64_t count) { return static_cast<double>(count) / seconds; };
+        const auto per_frame = [this](std::uint64_t count) {
+            return counts.transmitted == 0 ? 0 : static_cast<double>(count) / static_cast<double>(counts.transmitted);
+        };
+        row["transmitted"] = counts.transmitted;
+        row["received"] = counts.received;
+        row["transmitted_per_s"] = per_s(counts.transmitted);
+        row["received_per_s"] = per_s(counts.received);
+        row["received_bytes_per_s"] = per_s(counts.received_bytes);
+        row["faults"] = counts.faults;
+        row["transmit_kicks"] = counts.transmit_kicks;
+        row["receive_kicks"] = counts.receive_kicks;
+        row["kicks_suppressed"] = counts.kicks_suppressed;
+        row["kicks_per_frame"] = per_frame(counts.transmit_kicks);
+        row["calls"] = counts.calls;
+        row["behind_us"] = static_cast<double>(cycles_to_ns(behind_cycles)) / 1e3;
+        if (mode == NetMode::request_response) {
+            row["responses"] = counts.responses;
+            row["responses_per_s"] = per_s(counts.responses);
+            row["lost"] = counts.lost;
+            row["strangers"] = counts.strangers;
+            add_latencies(row, latencies);
+        }
     }
 };
 
-void spin(std::vector<NetStream>& streams, double seconds) {
+/// A virtual machine: its pairs.
+struct Vm {
+    std::string socket;
+    std::vector<NetTarget> targets{};
+};
+
+void spin(const std::vector<NetStream*>& streams, double seconds) {
     const std::uint64_t end = cycles() + ns_to_cycles(static_cast<std::uint64_t>(seconds * 1e9));
     std::uint64_t now = cycles();
     while (now < end) {
         now = cycles();
-        for (NetStream& stream : streams) {
-            stream.turn(now);
+        for (NetStream* const stream : streams) {
+            stream->turn(now);
         }
     }
 }
 
-/// Fills `run` with what the pairs do in its mode.
-Result<void> drive(const std::vector<NetTarget>& targets, const Options& options, Run& run) {
-    NetStream::Options wanted = options.stream;
-    wanted.mode = modes().at(run.mode);
-    std::vector<NetStream> streams;
-    for (const NetTarget& target : targets) {
-        SIDECORE_TRY_ASSIGN(NetStream stream, NetStream::create(target, wanted));
-        streams.push_back(std::move(stream));
-    }
+/// The pairs are shared out among the jobs.
+Driven driven_by(std::list<NetStream>& streams, std::size_t most_jobs) {
     Driven driven;
-    driven.jobs.emplace_back([&streams](double seconds) { spin(streams, seconds); });
+    const std::size_t jobs = std::min(streams.size(), most_jobs);
+    std::vector<std::vector<NetStream*>> shares(jobs);
+    std::size_t next = 0;
+    for (NetStream& stream : streams) {
+        shares[next++ % jobs].push_back(&stream);
+    }
+    for (const auto& share : shares) {
+        driven.jobs.emplace_back([share](double seconds) { spin(share, seconds); });
+    }
     driven.forget = [&streams] {
+        const std::uint64_t now = cycles();
         for (NetStream& stream : streams) {
-            stream.forget();
+            stream.forget(now);
         }
     };
-    SIDECORE_TRY_ASSIGN(run.measured, measure(driven, options.common.measure, "net, " + run.mode));
-    for (NetStream& stream : streams) {
-        run.counts += stream.counts();
-        run.latencies.add(stream.histogram());
+    return driven;
+}
+
+/// What all pairs do in this mode.
+Result<Row> drive(const std::vector<Vm>& vms, const Options& options, const std::string& mode) {
+    NetStream::Options wanted = options.stream;
+    wanted.mode = modes().at(mode);
+    std::list<NetStream> streams;
+    for (const Vm& vm : vms) {
+        for (const NetTarget& target : vm.targets) {
+            wanted.seed = streams.size();
+            SIDECORE_TRY_ASSIGN(NetStream stream, NetStream::create(target, wanted));
+            streams.push_back(std::move(stream));
+        }
     }
-    for (NetStream& stream : streams) {
-        SIDECORE_TRY(stream.finish_all());
+    SIDECORE_TRY_ASSIGN(const Measured measured,
+                        measure(driven_by(streams, options.jobs), options.common.measure, "net, " + mode));
+    const std::uint64_t end = cycles();
+    Totals all;
+    Row of_vms = Row::array();
+    auto stream = streams.begin();
+    for (const Vm& vm : vms) {
+        Totals totals;
+        for (std::size_t i = 0; i < vm.targets.size(); ++i, ++stream) {
+            totals.add(*stream, end);
+            all.add(*stream, end);
+        }
+        Row one{{"socket", vm.socket}};
+        totals.put(one, measured.seconds, wanted.mode);
+        of_vms.push_back(std::move(one));
     }
-    return {};
+    Row row;
+    row["seconds"] = measured.seconds;
+    all.put(row, measured.seconds, wanted.mode);
+    if (measured.backend_cpus) {
+        row["backend_cpus"] = *measured.backend_cpus;
+        row["backend_switches_per_s"] = *measured.backend_switches_per_s;
+    }
+    row["streams"] = std::move(of_vms);
+    for (NetStream& one : streams) {
+        SIDECORE_TRY(one.finish_all());
+    }
+    return row;
 }
 
 /// Guest memory for the load; rings are small beside it.
@@ -126,7 +193,7 @@ Result<void> make_known(frontend::NetDriver& driver) {
     return {};
 }
 
-Result<void> drive_backend(const Options& options, Run& run) {
+frontend::NetDriver::Options driver_options(const Options& options) {
     using namespace frontend;
     NetDriver::Options wanted;
     wanted.wishes.features = net_features(feature_version_1, feature_indirect, feature_event_index, net_feature_mac,
@@ -138,94 +205,80 @@ Result<void> drive_backend(const Options& options, Run& run) {
     wanted.queue.event_index = options.event_index;
     wanted.endpoints = false;
     wanted.memory_bytes = memory_bytes(options);
-    std::vector<NetDriver> drivers;
-    SIDECORE_TRY_ASSIGN(NetDriver sender, NetDriver::start(options.socket, wanted));
-    drivers.push_back(std::move(sender));
-    if (!options.receive_socket.empty()) {
-        SIDECORE_TRY_ASSIGN(NetDriver receiver, NetDriver::start(options.receive_socket, wanted));
-        SIDECORE_TRY(make_known(receiver));
-        drivers.push_back(std::move(receiver));
+    return wanted;
+}
+
+Result<Row> drive_backends(const Options& options, const std::string& mode) {
+    const NetDriver::Options wanted = driver_options(options);
+    std::list<NetDriver> drivers;
+    std::vector<Vm> vms;
+    for (const std::string& socket : options.sockets) {
+        SIDECORE_TRY_ASSIGN(NetDriver started, NetDriver::start(socket, wanted));
+        NetDriver& sender = drivers.emplace_back(std::move(started));
+        NetDriver* receiver = &sender;
+        if (!options.receive_socket.empty()) {
+            SIDECORE_TRY_ASSIGN(NetDriver other, NetDriver::start(options.receive_socket, wanted));
+            receiver = &drivers.emplace_back(std::move(other));
+            SIDECORE_TRY(make_known(*receiver));
+        }
+        Vm& vm = vms.emplace_back(Vm{.socket = socket});
+        for (std::size_t i = 0; i < options.pairs; ++i) {
+            vm.targets.push_back({.memory = &sender.memory(),
+                                  .receive = &receiver->receive_queue(i),
+                                  .transmit = &sender.transmit_queue(i),
+                                  .features = sender.client().features(),
+                                  .receive_memory = &receiver->memory()});
+        }
     }
-    std::vector<NetTarget> targets;
-    for (std::size_t i = 0; i < options.pairs; ++i) {
-        targets.push_back({.memory = &drivers.front().memory(),
-                           .receive = &drivers.back().receive_queue(i),
-                           .transmit = &drivers.front().transmit_queue(i),
-                           .features = drivers.front().client().features(),
-                           .receive_memory = &drivers.back().memory()});
-    }
-    SIDECORE_TRY(drive(targets, options, run));
+    SIDECORE_TRY_ASSIGN(Row row, drive(vms, options, mode));
     for (NetDriver& driver : drivers) {
-        for (const NumberedQueue& queue : driver.numbered_queues()) {
+        for (const frontend::NumberedQueue& queue : driver.numbered_queues()) {
             SIDECORE_TRY(driver.client().get_vring_base(queue.vring));
         }
     }
-    return {};
+    return row;
 }
 
-Result<void> drive_mirror(const Options& options, Run& run) {
+Result<Row> drive_mirror(const Options& options, const std::string& mode) {
     using namespace frontend;
     SIDECORE_TRY_ASSIGN(GuestMemoryFile memory, GuestMemoryFile::create(memory_bytes(options)));
     const QueueOptions queue{.size = options.queue_size, .event_index = options.event_index};
     SIDECORE_TRY_ASSIGN(DriverQueue receive, DriverQueue::create(memory, queue));
     SIDECORE_TRY_ASSIGN(DriverQueue transmit, DriverQueue::create(memory, queue));
     const NetMirror device(memory, receive, transmit, options.common.backend_cpu);
-    return drive(
-        {{.memory = &memory, .receive = &receive, .transmit = &transmit, .features = net_features(feature_version_1)}},
-        options, run);
+    const NetTarget target{
+        .memory = &memory, .receive = &receive, .transmit = &transmit, .features = net_features(feature_version_1)};
+    return drive({{.socket = "mirror", .targets = {target}}}, options, mode);
 }
 
-Result<Run> measure_mode(const Options& options, const std::string& mode) {
-    Run run;
-    run.mode = mode;
-    SIDECORE_TRY_ASSIGN(run.ping_pong_before_ns,
-                        ping_pong_ns(options.common.measure.cpus.front(), options.common.backend_cpu));
-    SIDECORE_TRY(options.mirror ? drive_mirror(options, run) : drive_backend(options, run));
-    SIDECORE_TRY_ASSIGN(run.ping_pong_after_ns,
-                        ping_pong_ns(options.common.measure.cpus.front(), options.common.backend_cpu));
-    return run;
-}
-
-Row to_row(const Options& options, const Run& run) {
+Result<Row> measure_mode(const Options& options, const std::string& mode) {
+    const int cpu = options.common.measure.cpus.front();
+    SIDECORE_TRY_ASSIGN(const double before_ns, ping_pong_ns(cpu, options.common.backend_cpu));
+    SIDECORE_TRY_ASSIGN(const Row measured,
+                        options.mirror ? drive_mirror(options, mode) : drive_backends(options, mode));
+    SIDECORE_TRY_ASSIGN(const double after_ns, ping_pong_ns(cpu, options.common.backend_cpu));
+    const NetStream::Options& stream = options.stream;
+    const bool requests = modes().at(mode) == NetMode::request_response;
     Row row{
-        {"mode", run.mode},
+        {"mode", mode},
+        {"vms", measured["streams"].size()},
         {"pairs", options.pairs},
-        {"depth", options.stream.chains.depth},
-        {"batch", options.stream.batch},
+        {"jobs", options.jobs},
+        {"depth", stream.chains.depth},
+        {"batch", stream.batch},
+        {"bytes", requests ? frontend::net_udp_header_bytes + frontend::NetRequestResponse::number_bytes
+                           : std::size_t{stream.bytes}},
+        {"rate", stream.arrivals.rate},
         {"event_index", options.event_index},
         {"merge", options.merge},
-        {"header_apart", options.stream.chains.header_apart},
-        {"indirect", options.stream.chains.indirect},
-        {"rewrite_descriptors", options.stream.chains.rewrite_descriptors},
-        {"seconds", run.measured.seconds},
-        {"transmitted", run.counts.transmitted},
-        {"received", run.counts.received},
-        {"transmitted_per_s", run.per_s(run.counts.transmitted)},
-        {"received_per_s", run.per_s(run.counts.received)},
-        {"received_bytes_per_s", run.per_s(run.counts.received_bytes)},
-        {"faults", run.counts.faults},
-        {"transmit_kicks", run.counts.transmit_kicks},
-        {"receive_kicks", run.counts.receive_kicks},
-        {"kicks_suppressed", run.counts.kicks_suppressed},
-        {"kicks_per_frame", run.kicks_per_frame()},
-        {"calls", run.counts.calls},
-        {"ping_pong_before_ns", run.ping_pong_before_ns},
-        {"ping_pong_after_ns", run.ping_pong_after_ns},
+        {"header_apart", stream.chains.header_apart},
+        {"indirect", stream.chains.indirect},
+        {"rewrite_descriptors", stream.chains.rewrite_descriptors},
+        {"kick_cost_ns", stream.kick_cost_ns},
     };
-    if (modes().at(run.mode) == NetMode::request_response) {
-        row["bytes"] = frontend::net_udp_header_bytes + 1;
-        row["responses"] = run.counts.responses;
-        row["responses_per_s"] = run.per_s(run.counts.responses);
-        row["lost"] = run.counts.lost;
-        row["strangers"] = run.counts.strangers;
-        add_latencies(row, run.latencies);
-    } else {
-        row["bytes"] = options.stream.bytes;
-    }
-    if (run.measured.backend_cpus) {
-        row["backend_cpus"] = *run.measured.backend_cpus;
-        row["backend_switches_per_s"] = *run.measured.backend_switches_per_s;
-    }
+    row.update(measured);
+    row["ping_pong_before_ns"] = before_ns;
+    row["ping_pong_after_ns"] = after_ns;
     return row;
 }
 
@@ -250,12 +303,12 @@ int run_all(const Options& options) {
     Report report(options.common.format, columns(), options.common.output);
     bool faults = false;
     for (const std::string& mode : options.modes) {
-        const auto run = measure_mode(options, mode);
-        if (!run) {
-            return fail(mode, run.error());
+        auto row = measure_mode(options, mode);
+        if (!row) {
+            return fail(mode, row.error());
         }
-        faults = faults || run->counts.faults != 0;
-        report.add(to_row(options, *run));
+        faults = faults || (*row)["faults"] != 0;
+        report.add(*std::move(row));
     }
     if (const auto finished = report.finish(); !finished) {
         return fail("results", finished.error());
@@ -271,7 +324,8 @@ void declare_net_command(CLI::App& app, Action& action) {
     auto& chains = options.stream.chains;
     CLI::App& command = *app.add_subcommand("net", "Frames through a vhost-user-net back-end");
     auto* const target = command.add_option_group("target")->require_option(1);
-    target->add_option("--socket", options.socket, "the back-end's listening socket");
+    target->add_option("--socket", options.sockets,
+                       "the back-end's listening socket; several are several virtual machines, all at once");
     command.add_option(
         "--receive-socket", options.receive_socket,
         "another device's, which frames are received from, as on a switch; and the time of rr is that of one way");
@@ -293,9 +347,17 @@ void declare_net_command(CLI::App& app, Action& action) {
     command.add_option("--depth", chains.depth, "chains of each queue")
         ->check(CLI::Range(1, 32768))
         ->capture_default_str();
-    command.add_option("--pairs", options.pairs, "queue pairs, all served by this core")
+    command.add_option("--pairs", options.pairs, "queue pairs of each device")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
+    command.add_option("--jobs", options.jobs, "threads that make the load; pairs are shared out among them")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    declare_arrivals(
+        command, options.stream.arrivals,
+        "Frames per second and pair, and in rr requests, that arrive by themselves, whatever is under way; "
+        "the latency of requests counts from then (default: as fast as possible, in rr one at a time)");
+    declare_kick_cost(command, options.stream.kick_cost_ns);
     command.add_option("--queue-size", options.queue_size, "descriptors of a virtqueue")->capture_default_str();
     command.add_flag("--event-idx,!--no-event-idx", options.event_index, "VIRTIO_F_EVENT_IDX if offered (default)");
     command.add_flag("--control,!--no-control", options.control, "the control queue if offered (default)");
@@ -308,6 +370,9 @@ void declare_net_command(CLI::App& app, Action& action) {
     command.callback([shared, &action] {
         if (shared->mirror && shared->pairs != 1) {
             throw CLI::ValidationError("--mirror", "is for one pair");
+        }
+        if (!shared->receive_socket.empty() && shared->sockets.size() != 1) {
+            throw CLI::ValidationError("--receive-socket", "is for one --socket");
         }
         action = [shared] { return run_all(*shared); };
     });

@@ -28,8 +28,9 @@ constexpr std::array counted{&NetCounts::transmitted,      &NetCounts::received,
 static_assert(counted.size() * sizeof(std::uint64_t) == sizeof(NetCounts));
 
 std::vector<std::byte> frame_for(const NetStream::Options& options) {
-    const std::size_t bytes =
-        options.mode == NetMode::request_response ? frontend::net_udp_header_bytes + 1 : options.bytes;
+    const std::size_t bytes = options.mode == NetMode::request_response
+                                  ? frontend::net_udp_header_bytes + frontend::NetRequestResponse::number_bytes
+                                  : options.bytes;
     return frontend::make_udp_frame(
         {}, std::vector<std::byte>(std::max(bytes, frontend::net_udp_header_bytes) - frontend::net_udp_header_bytes));
 }
@@ -48,6 +49,14 @@ NetCounts& NetCounts::operator-=(const NetCounts& other) noexcept {
         this->*member -= other.*member;
     }
     return *this;
+}
+
+NetStream::NetStream(const NetTarget& target, const Options& options)
+    : target_(target),
+      options_(options),
+      arrivals_(options.arrivals, options.seed),
+      kick_cost_(ns_to_cycles(options.kick_cost_ns)) {
+    arrivals_.restart(cycles());
 }
 
 Result<NetStream> NetStream::create(const NetTarget& target, const Options& options) {
@@ -69,25 +78,61 @@ Result<NetStream> NetStream::create(const NetTarget& target, const Options& opti
                         NetReceiveLoad::create(memory, *target.receive, target.features, chains));
     stream.receive_ = std::make_unique<NetReceiveLoad>(std::move(receive));
     if (options.mode == NetMode::request_response) {
-        stream.exchange_.emplace(*stream.transmit_, *stream.receive_, ns_to_cycles(patience_ns));
+        stream.exchange_.emplace(*stream.transmit_, *stream.receive_, ns_to_cycles(patience_ns),
+                                 stream.arrivals_.closed() ? std::uint16_t{1} : options.chains.depth);
     }
     return stream;
 }
 
 void NetStream::turn(std::uint64_t now) noexcept {
+    const std::uint64_t kicked = kick_cost_ == 0 ? 0 : kicks();
     if (exchange_) {
+        exchange(now);
+    } else {
+        if (receive_) {
+            receive_->receive();
+        }
+        if (transmit_) {
+            send(now);
+        }
+    }
+    if (kick_cost_ != 0) {
+        const std::uint64_t end = cycles() + (kicks() - kicked) * kick_cost_;
+        while (cycles() < end) {
+        }
+    }
+}
+
+void NetStream::exchange(std::uint64_t now) noexcept {
+    if (arrivals_.closed()) {
         if (const auto took = exchange_->turn(now)) {
             histogram_.record(*took);
         }
         return;
     }
-    if (receive_) {
-        receive_->receive();
+    exchange_->take(now, [this](std::uint64_t took) { histogram_.record(took); });
+    while (arrivals_.next() <= now && exchange_->start(arrivals_.next(), now)) {
+        arrivals_.advance();
     }
-    if (transmit_) {
-        transmit_->reclaim();
+}
+
+/// Those frames that are to go by now, as far as there is room.
+void NetStream::send(std::uint64_t now) noexcept {
+    transmit_->reclaim();
+    if (arrivals_.closed()) {
         transmit_->send(options_.batch);
+        return;
     }
+    std::size_t due = 0;
+    while (arrivals_.next() <= now && due < std::min<std::size_t>(options_.batch, transmit_->idle())) {
+        arrivals_.advance();
+        ++due;
+    }
+    transmit_->send(due);
+}
+
+std::uint64_t NetStream::kicks() const noexcept {
+    return target_.transmit->statistics().kicks_sent + target_.receive->statistics().kicks_sent;
 }
 
 NetCounts NetStream::totals() {
@@ -113,9 +158,10 @@ NetCounts NetStream::totals() {
     return totals;
 }
 
-void NetStream::forget() {
+void NetStream::forget(std::uint64_t now) {
     before_ = totals();
     histogram_.clear();
+    arrivals_.restart(now);
 }
 
 NetCounts NetStream::counts() {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "arrivals.hh"
 #include "base/error.hh"
 #include "frontend/driver_queue.hh"
 #include "frontend/guest_memory_file.hh"
@@ -56,8 +57,12 @@ class NetStream {
 public:
     struct Options {
         NetMode mode = NetMode::transmit;
-        std::uint32_t bytes = 64;  ///< of a frame, from its Ethernet header on; of requests there are always 43
+        std::uint32_t bytes = 64;  ///< of a frame, from its Ethernet header on; of requests there are always 46
         std::uint16_t batch = 32;  ///< frames per publication, at most
+        Arrivals::Options
+            arrivals{};  ///< when frames and requests are to go; closed: frames at any time, requests one after the other
+        std::uint64_t kick_cost_ns = 0;  ///< spent on each kick, beside what it costs: as if it were a VM exit
+        std::uint64_t seed = 0;          ///< of the arrivals
         frontend::NetLoadOptions chains{};
     };
 
@@ -66,8 +71,13 @@ public:
     /// What has come and what is to go at `now`, in cycles.
     void turn(std::uint64_t now) noexcept;
 
-    /// Counts from here on.
-    void forget();
+    /// Counts from here on. An open loop begins anew at `now`.
+    void forget(std::uint64_t now);
+
+    /// How late at `now` what is to go next is: it waits for a place.
+    std::uint64_t behind(std::uint64_t now) const noexcept {
+        return arrivals_.closed() || arrivals_.next() >= now ? 0 : now - arrivals_.next();
+    }
 
     /// What was counted since.
     NetCounts counts();
@@ -77,11 +87,16 @@ public:
     Result<void> finish_all();
 
 private:
-    NetStream(const NetTarget& target, const Options& options) : target_(target), options_(options) {}
+    NetStream(const NetTarget& target, const Options& options);
+    void exchange(std::uint64_t now) noexcept;
+    void send(std::uint64_t now) noexcept;
+    std::uint64_t kicks() const noexcept;
     NetCounts totals();
 
     NetTarget target_;
     Options options_;
+    Arrivals arrivals_;
+    std::uint64_t kick_cost_;  // cycles
     // Behind pointers, which stay when a NetStream is moved
     std::unique_ptr<frontend::NetTransmitLoad> transmit_;  // none in mode receive
     std::unique_ptr<frontend::NetReceiveLoad> receive_;    // none in mode transmit

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/net_load.hh"
 
+#include "base/big_endian.hh"
 #include "base/format.hh"
 
 namespace sidecore::frontend {
@@ -120,28 +121,49 @@ Result<NetReceiveLoad> NetReceiveLoad::create(GuestMemoryFile& memory, DriverQue
     return load;
 }
 
+bool NetRequestResponse::start(std::uint64_t at, std::uint64_t now) noexcept {
+    Slot& slot = slot_of(next_);
+    if (slot.under_way || transmit_->idle() == 0) {
+        return false;
+    }
+    slot = {.number = next_, .under_way = true, .at = at, .sent = now};
+    store_big_endian(transmit_->next_frame().last(number_bytes), next_);
+    ++next_;
+    transmit_->send(1);
+    return true;
+}
+
+std::optional<std::uint64_t> NetRequestResponse::answer(std::span<const std::byte> frame, std::uint64_t now) noexcept {
+    if (frame.size() >= number_bytes) {
+        const auto number = load_big_endian<std::uint32_t>(frame.last(number_bytes));
+        if (Slot& slot = slot_of(number); slot.under_way && slot.number == number) {
+            slot.under_way = false;
+            ++responses_;
+            return now - slot.at;
+        }
+    }
+    ++strangers_;
+    return std::nullopt;
+}
+
+void NetRequestResponse::give_up(std::uint64_t now) noexcept {
+    for (; oldest_ != next_; ++oldest_) {
+        Slot& slot = slot_of(oldest_);
+        if (slot.under_way && slot.number == oldest_) {
+            if (now - slot.sent <= patience_) {
+                return;
+            }
+            slot.under_way = false;
+            ++lost_;
+        }
+    }
+}
+
 std::optional<std::uint64_t> NetRequestResponse::turn(std::uint64_t now) noexcept {
     std::optional<std::uint64_t> took;
-    transmit_->reclaim();
-    receive_->receive([&](std::span<const std::byte> frame) {
-        if (waiting_ && !frame.empty() && frame.back() == sequence_) {
-            waiting_ = false;
-            took = now - started_;
-            ++responses_;
-        } else {
-            ++strangers_;
-        }
-    });
-    if (waiting_ && now - started_ > patience_) {
-        waiting_ = false;
-        ++lost_;
-    }
-    if (!waiting_ && transmit_->idle() != 0) {
-        sequence_ = static_cast<std::byte>(std::to_integer<unsigned>(sequence_) + 1);
-        transmit_->next_frame().back() = sequence_;
-        waiting_ = true;
-        started_ = now;
-        transmit_->send(1);
+    take(now, [&](std::uint64_t time) { took = time; });
+    if (oldest_ == next_) {
+        start(now, now);
     }
     return took;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -188,16 +189,34 @@ private:
     std::array<Used, 64> used_{};
 };
 
-/// One request at a time through a back-end that sends it back, and how long that takes: a frame whose last byte is a sequence number.
+/// Requests through a back-end that sends them back, and how long that takes: frames whose last bytes are a number.
 ///
-/// Thread: the queues'. The loads outlive it; it is the only one to use them.
+/// Thread: the queues'. The loads outlive it; it is the only one to use them. Times are of any one clock.
 class NetRequestResponse {
 public:
-    /// A response that has not come within `patience`, in the unit of turn(), is lost.
-    NetRequestResponse(NetTransmitLoad& transmit, NetReceiveLoad& receive, std::uint64_t patience) noexcept
-        : transmit_(&transmit), receive_(&receive), patience_(patience) {}
+    static constexpr std::size_t number_bytes = 4;
 
-    /// Looks for the response, and sends the next request if none is under way. Returns how long the one took that has ended.
+    /// A response that has not come within `patience` is lost. At most `most` requests are under way.
+    NetRequestResponse(NetTransmitLoad& transmit, NetReceiveLoad& receive, std::uint64_t patience,
+                       std::uint16_t most = 1)
+        : transmit_(&transmit), receive_(&receive), patience_(patience), slots_(std::bit_ceil(std::size_t{most})) {}
+
+    /// Takes the responses that have come, and calls `ended` with how long each took. Gives up what is lost.
+    template <typename Ended>
+    void take(std::uint64_t now, Ended&& ended) noexcept {
+        transmit_->reclaim();
+        receive_->receive([&](std::span<const std::byte> frame) {
+            if (const auto took = answer(frame, now)) {
+                ended(*took);
+            }
+        });
+        give_up(now);
+    }
+
+    /// Sends a request at `now` whose time counts from `at`. False: no more can be under way.
+    bool start(std::uint64_t at, std::uint64_t now) noexcept;
+
+    /// One at a time: looks for the response, and sends the next request if none is under way. Returns how long the one took that has ended.
     std::optional<std::uint64_t> turn(std::uint64_t now) noexcept;
 
     std::uint64_t responses() const noexcept { return responses_; }
@@ -205,12 +224,23 @@ public:
     std::uint64_t strangers() const noexcept { return strangers_; }  ///< frames that answer nothing that is under way
 
 private:
+    struct Slot {
+        std::uint32_t number = 0;
+        bool under_way = false;
+        std::uint64_t at = 0;
+        std::uint64_t sent = 0;
+    };
+
+    Slot& slot_of(std::uint32_t number) noexcept { return slots_[number & (slots_.size() - 1)]; }
+    std::optional<std::uint64_t> answer(std::span<const std::byte> frame, std::uint64_t now) noexcept;
+    void give_up(std::uint64_t now) noexcept;
+
     NetTransmitLoad* transmit_;
     NetReceiveLoad* receive_;
     std::uint64_t patience_;
-    bool waiting_ = false;
-    std::byte sequence_{0};
-    std::uint64_t started_ = 0;
+    std::vector<Slot> slots_;   // a power of two; a request is in that of its number
+    std::uint32_t oldest_ = 1;  // no earlier one is under way
+    std::uint32_t next_ = 1;    // number
     std::uint64_t responses_ = 0;
     std::uint64_t lost_ = 0;
     std::uint64_t strangers_ = 0;

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/big_endian.hh"
 #include "frontend/allocation_counter.hh"
 #include "frontend/device_side.hh"
 #include "frontend/net_pattern.hh"
@@ -227,6 +228,37 @@ TEST(NetReceiveLoad, CountsWhatIsWrong) {
     EXPECT_EQ(bench.receive.counts().bytes, 60U);
 }
 
+std::uint32_t number_of(const std::vector<std::byte>& frame) {
+    return load_big_endian<std::uint32_t>(std::span(frame).last(NetRequestResponse::number_bytes));
+}
+
+TEST(NetRequestResponse, SeveralAreUnderWayAndCountFromWhenTheyAreSaidTo) {
+    LoadBench bench({.depth = 8});
+    NetRequestResponse exchange(bench.transmit, bench.receive, 1000, 4);
+    for (std::uint64_t i = 0; i < 4; ++i) {
+        EXPECT_TRUE(exchange.start(100 + i, 110));
+    }
+    EXPECT_FALSE(exchange.start(104, 110)) << "four are under way";
+    const auto frames = bench.take_all();
+    ASSERT_EQ(frames.size(), 4U);
+    for (const std::size_t i : {2U, 0U}) {  // in whatever order
+        bench.put(1, std::span(frames[i]).subspan(12));
+    }
+    std::vector<std::uint64_t> took;
+    exchange.take(120, [&](std::uint64_t time) { took.push_back(time); });
+    EXPECT_EQ(took, (std::vector<std::uint64_t>{18, 20}));
+    EXPECT_TRUE(exchange.start(120, 120)) << "the first is back, and the fifth has its place";
+    EXPECT_FALSE(exchange.start(121, 121)) << "the second is not";
+    bench.put(1, std::span(frames[2]).subspan(12));
+    exchange.take(1110, [](std::uint64_t) {});
+    EXPECT_EQ(exchange.strangers(), 1U) << "it was answered before";
+    EXPECT_EQ(exchange.lost(), 0U);
+    exchange.take(1111, [](std::uint64_t) {});
+    EXPECT_EQ(exchange.lost(), 2U) << "the second and the fourth, since they were sent";
+    EXPECT_TRUE(exchange.start(1111, 1111));
+    EXPECT_EQ(exchange.responses(), 2U);
+}
+
 TEST(NetRequestResponse, TimesWhatComesBack) {
     LoadBench bench({.depth = 4});
     NetRequestResponse exchange(bench.transmit, bench.receive, 1000);
@@ -236,7 +268,7 @@ TEST(NetRequestResponse, TimesWhatComesBack) {
         EXPECT_FALSE(exchange.turn(now + 5)) << "under way";
         const auto frames = bench.take_all();
         ASSERT_EQ(frames.size(), 1U) << "one at a time";
-        EXPECT_EQ(frames[0].back(), static_cast<std::byte>(round)) << "numbered, with a wrap";
+        EXPECT_EQ(number_of(frames[0]), round);
         bench.put(1, std::span(frames[0]).subspan(12));
         now += 10 + round;
         const auto took = exchange.turn(now);
@@ -260,7 +292,7 @@ TEST(NetRequestResponse, WhatIsLostIsAskedAgain) {
     EXPECT_EQ(exchange.lost(), 1U);
     const auto second = bench.take_all();
     ASSERT_EQ(second.size(), 1U);
-    EXPECT_EQ(second[0].back(), std::byte{2});
+    EXPECT_EQ(number_of(second[0]), 2U);
     bench.put(1, std::span(first[0]).subspan(12));
     EXPECT_FALSE(exchange.turn(1010)) << "the answer to what was given up";
     EXPECT_EQ(exchange.strangers(), 1U);
