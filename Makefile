@@ -32,7 +32,7 @@ model: setup ## model-check the switch protocol; tests/model/README.md
 bench: build ## measure; results in build/bench
 	@bench/run
 
-bench-all: build ## every benchmark, forty minutes, and what they find into docs/benchmarks.md
+bench-all: build ## every benchmark, half an hour, and what they find into docs/benchmarks.md
 	@tools/setup tools/packages-bench.txt
 	@bench/all
 

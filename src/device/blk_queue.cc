@@ -116,7 +116,8 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
         }
     }
     const std::uint32_t first_part = at_once_ ? first_part_of(limit) : limit;
-    const std::uint32_t completed_before = turn.completed;
+    batch_taken_at_ = now;
+    batch_completed_ = 0;
     for (std::uint32_t i = 0; i < limit; ++i) {
         if (i == first_part) {
             finish(turn);
@@ -130,7 +131,7 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
         start(*taken[i], chains[i], turn);
     }
     finish(turn);
-    at_once_ = turn.completed - completed_before >= limit;
+    at_once_ = batch_completed_ == limit;
     return limit;
 }
 
@@ -320,6 +321,7 @@ void BlkQueue::complete(Slot& slot, Status status) noexcept {
     ring_.push(slot.head, status == Status::ok ? slot.used_if_ok : slot.used_if_failed);
     free_[free_count_++] = &slot;
     ++completed_;
+    batch_completed_ += slot.taken_at == batch_taken_at_ ? 1 : 0;
     count_completion(slot.taken_at);
 }
 

@@ -347,9 +347,10 @@ void Worker::sleep() {
         seat->owing = false;
     }
     owing_.clear();
+    const bool waited_for = std::exchange(waited_for_, false);
     if (!in_gap_) {
         begin_gap();
-        if (std::exchange(waited_for_, false) && linger()) {
+        if (waited_for && linger()) {
             return;
         }
     }

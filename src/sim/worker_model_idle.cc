@@ -181,9 +181,10 @@ void WorkerModel::see_kicks(std::uint64_t arrival_ns) {
 }
 
 void WorkerModel::sleep() {
+    const bool waited_for = std::exchange(waited_for_, false);
     if (!in_gap_) {
         begin_gap();
-        if (std::exchange(waited_for_, false) && linger()) {
+        if (waited_for && linger()) {
             return;
         }
     }

@@ -110,6 +110,17 @@ TEST_F(InFlight, BatchesThatAreDoneAtOnceGoThereByHalves) {
     EXPECT_EQ(batch_sizes(), (std::vector<std::size_t>{32, 16, 16, 16, 16, 5, 4, 3}));
 }
 
+TEST_F(InFlight, EarlierRequestsThatEndMeanwhileDoNotMakeABatchDoneAtOnce) {
+    storage->add_fault({.action = FaultAction::hold});
+    for (int i = 0; i < 4; ++i) {
+        offer_writes(8);
+        EXPECT_EQ(disk.serve(8).completed, i == 0 ? 0U : 8U);
+        storage->release_all();
+    }
+    disk.work();
+    EXPECT_EQ(batch_sizes(), (std::vector<std::size_t>{8, 8, 8, 8}));
+}
+
 TEST_F(InFlight, ABatchTakesOneCall) {
     must(disk.requests().submit({.type = BlkType::flush}));
     disk.driver().publish();

@@ -61,6 +61,23 @@ protected:
 
 using Responses = std::vector<ScsiResponse>;
 
+TEST_F(ScsiInFlight, requests_that_are_done_at_once_go_to_the_storage_by_halves) {
+    std::vector<std::vector<std::byte>> rooms(8, room);
+    for (int round = 0; round < 2; ++round) {
+        for (std::uint64_t i = 0; i < rooms.size(); ++i) {
+            scsi.offer({.cdb = scsi_read_10(0, 1), .in = rooms[i], .id = i});
+        }
+        scsi.work();
+        EXPECT_EQ(responses(), Responses(8, ScsiResponse::ok));
+    }
+    std::vector<std::size_t> batch_sizes(scsi.disk().batch_count());
+    for (const auto& one : scsi.disk().seen()) {
+        ++batch_sizes[one.batch];
+    }
+    EXPECT_EQ(batch_sizes, (std::vector<std::size_t>{8, 4, 4}));
+    nothing_is_left();
+}
+
 TEST_F(ScsiInFlight, a_task_that_waits_for_storage_is_aborted) {
     hold(FaultAction::hold);
     read(7, room);
