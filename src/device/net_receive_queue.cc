@@ -215,10 +215,16 @@ bool NetReceiveQueue::pop_one() noexcept {
     return true;
 }
 
-/// Asks for the lines that a small packet is written to. A line that has the header's end and nothing behind it is only read, as a rule.
+/// Whether nothing of the packet is in the header's cache line. Then the line is only read, as a rule: mostly the header is what it was last time, and
+/// both CPUs can keep it.
+bool NetReceiveQueue::header_is_alone(const void* begin) const noexcept {
+    return (reinterpret_cast<std::uintptr_t>(begin) + options_.header_bytes) % cache_line_bytes == 0;
+}
+
+/// Asks for the lines that a small packet is written to.
 void NetReceiveQueue::prefetch_room(const iovec& first) const noexcept {
     auto* const begin = static_cast<std::byte*>(first.iov_base);
-    if ((reinterpret_cast<std::uintptr_t>(begin) + options_.header_bytes) % cache_line_bytes == 0) {
+    if (header_is_alone(begin)) {
         prefetch_for_reading(begin);
     } else {
         prefetch_for_writing(begin);
@@ -307,10 +313,11 @@ void NetReceiveQueue::put_header(const PacketInfo& info, const Buffer& buffer, s
     const HeaderWords words = words_of(info, num_buffers);
     if (options_.header_bytes == sizeof words && fits_words(place.front())) {
         auto* const to = static_cast<std::uint32_t*>(place.front().iov_base);
+        const bool alone = header_is_alone(to);
         for (std::size_t i = 0; i < words.size(); ++i) {
             std::atomic_ref<std::uint32_t> word(to[i]);
-            // Mostly it is what was here last time, and both CPUs can keep the line.
-            if (word.load(std::memory_order_relaxed) != words[i]) {
+            // Elsewhere to look would be to wait for the line, which a store does not.
+            if (!alone || word.load(std::memory_order_relaxed) != words[i]) {
                 word.store(words[i], std::memory_order_relaxed);
             }
         }

@@ -83,6 +83,7 @@ private:
     bool pop_some() noexcept;
     bool can_gather() const noexcept;
     bool pop_one() noexcept;
+    bool header_is_alone(const void* begin) const noexcept;
     void prefetch_room(const iovec& first) const noexcept;
     std::uint64_t room() const noexcept;
     struct Room {

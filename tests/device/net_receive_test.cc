@@ -91,6 +91,38 @@ TEST_F(NetReceive, PacketsComeInOrderWithTheirHeaders) {
     EXPECT_FALSE(net.queue().has_work());
 }
 
+TEST_F(NetReceive, AHeaderIsRightWhateverWasInItsPlace) {
+    const PacketInfo large{.flags = PacketInfo::flag_needs_checksum,
+                           .gso_type = PacketInfo::gso_tcp4,
+                           .header_bytes = 54,
+                           .segment_bytes = 1440,
+                           .checksum_start = 34,
+                           .checksum_offset = 16};
+    // At the end of a cache line, as DPDK's virtio-user has it, in one line with the packet, and where words do not fit.
+    for (const std::size_t offset : {64 - header_size, std::size_t{0}, std::size_t{4}, std::size_t{7}}) {
+        const frontend::GuestBuffer place = net.buffer(2048);
+        for (const int before : {0xee, 0}) {
+            std::memset(place.host, before, 2048);
+            for (const PacketInfo& info : {PacketInfo{}, PacketInfo{}, large, large, PacketInfo{}}) {
+                net.offer(std::array{frontend::Piece{place.address + offset, 1526, true}});
+                arrive(pattern(60, offset), info);
+                net.serve();
+                ASSERT_EQ(net.used().size(), 1U);
+                net::Header header;
+                std::memcpy(&header, place.host + offset, sizeof header);
+                EXPECT_EQ(header.flags, info.flags) << offset;
+                EXPECT_EQ(header.gso_type, info.gso_type);
+                EXPECT_EQ(header.header_bytes, info.header_bytes);
+                EXPECT_EQ(header.segment_bytes, info.segment_bytes);
+                EXPECT_EQ(header.checksum_start, info.checksum_start);
+                EXPECT_EQ(header.checksum_offset, info.checksum_offset);
+                EXPECT_EQ(header.num_buffers, 1U);
+                EXPECT_EQ(std::memcmp(place.host + offset + sizeof header, pattern(60, offset).data(), 60), 0);
+            }
+        }
+    }
+}
+
 TEST_F(NetReceive, ALargePacketSpansBuffersAndUnusedOnesStayForTheNext) {
     offer_buffers(60, 1526);
     const PacketInfo info{.flags = PacketInfo::flag_needs_checksum,

@@ -39,7 +39,7 @@ def source(folder, *includes):
 def good_tree():
     files = {
         "docs/architecture.md": TABLE,
-        "src/base/error.hh": header("base", "<string>", "<fmt/format.h>"),
+        "src/base/error.hh": header("base", "<string>", "<fmt/ranges.h>"),
         "src/base/error.cc": source("base", '"base/error.hh"', "<unistd.h>", "<sys/uio.h>"),
         "src/ring/ring.hh": header("ring", "<linux/virtio_ring.h>", '"base/error.hh"'),
         "src/ring/layout.hh": header("ring"),
@@ -185,6 +185,9 @@ class StructureTest(unittest.TestCase):
         for code in ("TEST(A, DIS" + "ABLED_B) {}", "GTEST_" + "SKIP();", "EXPECT_TRUE(tr" + "ue);"):
             self.expect("tests/ring/ring_test.cc:3", "switched off",
                         {"tests/ring/ring_test.cc": good_tree()["tests/ring/ring_test.cc"] + code + "\n"})
+
+    def test_fmt_is_included_through_base(self):
+        self.expect_in_header(header("ring", "<fmt/format.h>"), "base/format.hh")
 
     def test_volatile(self):
         self.expect_in_header(header("ring") + "extern volatile int index;\n", "volatile")

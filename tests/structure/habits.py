@@ -79,6 +79,8 @@ def cpp_habits(path, lines):
             yield Finding(path, number, "a tab")
         if re.search(r"\bvolatile\b", code) and "asm" not in code:
             yield Finding(path, number, "volatile; shared memory is read with std::atomic_ref")
+        if code.startswith("#include <fmt/format.h>") and path != "src/base/format.hh":
+            yield Finding(path, number, "base/format.hh has it, and spares this file the compilation of fmt's formatter")
         if re.search(r"\busing namespace\b", code) and (path.endswith(".hh") or re.search(r"\bstd;", code)):
             yield Finding(path, number, "using namespace, which reaches too far")
         if OLD_WORDS.search(line):
