@@ -115,9 +115,7 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
             __builtin_prefetch(static_cast<const std::byte*>(last.iov_base) + last.iov_len - 1, 1);
         }
     }
-    const std::uint32_t first_part = at_once_ ? first_part_of(limit) : limit;
-    batch_taken_at_ = now;
-    batch_completed_ = 0;
+    const std::uint32_t first_part = begin_batch(now, limit);
     for (std::uint32_t i = 0; i < limit; ++i) {
         if (i == first_part) {
             finish(turn);
@@ -131,7 +129,7 @@ std::uint32_t BlkQueue::serve_batch(std::uint32_t limit, engine::Turn& turn) noe
         start(*taken[i], chains[i], turn);
     }
     finish(turn);
-    at_once_ = batch_completed_ == limit;
+    end_batch(limit);
     return limit;
 }
 
@@ -321,7 +319,6 @@ void BlkQueue::complete(Slot& slot, Status status) noexcept {
     ring_.push(slot.head, status == Status::ok ? slot.used_if_ok : slot.used_if_failed);
     free_[free_count_++] = &slot;
     ++completed_;
-    batch_completed_ += slot.taken_at == batch_taken_at_ ? 1 : 0;
     count_completion(slot.taken_at);
 }
 

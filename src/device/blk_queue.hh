@@ -80,10 +80,7 @@ private:
     std::unique_ptr<Slot[]> slots_;
     std::array<storage::BlockRequest*, batch_size> batch_{};
     std::size_t batched_ = 0;
-    std::uint32_t completed_ = 0;        // since the last publish
-    std::uint64_t batch_taken_at_ = 0;   // the last batch
-    std::uint32_t batch_completed_ = 0;  // of its requests
-    bool at_once_ = false;               // all of them were when they had been submitted
+    std::uint32_t completed_ = 0;  // since the last publish
     // Large, and touched only as far as requests are large.
     std::unique_ptr<iovec[]> segments_;
     std::unique_ptr<Ranges[]> ranges_;

@@ -68,11 +68,15 @@ public:
     const std::string& name() const noexcept { return name_; }
 
 protected:
-    /// Of `count` requests that are served together, after how many to show the driver those that are done. While the others are served it sees to the
-    /// first ones and makes new requests; else the two would wait for each other in turn, and a notified queue for a kick.
-    static constexpr std::uint32_t first_part_of(std::uint32_t count) noexcept {
-        return std::max((count + 1) / 2, std::min(count, 4U));
+    /// `count` requests that were taken at this time, in cycles, are served together. Returns after how many of them to show the driver those that are
+    /// done: half, if all of the batch before were done when they had been submitted. While the others are served it sees to the first ones and makes
+    /// new requests; else the two would wait for each other in turn, and a notified queue for a kick.
+    std::uint32_t begin_batch(std::uint64_t taken_at, std::uint32_t count) noexcept {
+        batch_taken_at_ = taken_at;
+        batch_completed_ = 0;
+        return at_once_ ? std::max((count + 1) / 2, std::min(count, 4U)) : count;
     }
+    void end_batch(std::uint32_t count) noexcept { at_once_ = batch_completed_ == count; }
 
     /// Shows the driver what was pushed, and calls it if it wants that, unless calls are moderated. Returns the number of
     /// calls made: 0 or 1.
@@ -87,6 +91,7 @@ protected:
     /// A request that was taken at this time, in cycles, is completed. Requests that were taken together mostly end together: so the clock is read
     /// and their service times are recorded once for all of them, at the latest when record_completions() is called.
     void count_completion(std::uint64_t taken_at) noexcept {
+        batch_completed_ += taken_at == batch_taken_at_ ? 1 : 0;
         if (taken_at != unrecorded_taken_at_) {
             record_completions();
             unrecorded_taken_at_ = taken_at;
@@ -103,6 +108,9 @@ private:
     Notifiers notifiers_;
     NotifierKind call_kind_ = NotifierKind::eventfd;
     bool moderated_ = false;
+    std::uint64_t batch_taken_at_ = 0;
+    std::uint32_t batch_completed_ = 0;
+    bool at_once_ = false;
     std::uint32_t unrecorded_ = 0;
     std::uint64_t unrecorded_taken_at_ = 0;
     std::string name_;

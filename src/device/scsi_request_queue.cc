@@ -114,7 +114,7 @@ engine::Turn ScsiRequestQueue::serve(std::uint32_t budget) noexcept {
         const std::uint32_t count = take(std::min<std::uint32_t>(available, budget - turn.requests), turn);
         turn.requests += count;
         finish(turn);
-        at_once_ = batch_completed_ == count;
+        end_batch(count);
     }
     ring_.check_memory();  // zero pages in the place of lost ones look like an idle ring, too
     if (ring_.broken()) {
@@ -156,9 +156,7 @@ std::uint32_t ScsiRequestQueue::take(std::uint32_t limit, engine::Turn& turn) no
             prefetch_for_writing(chains[i].writable.front().iov_base);
         }
     }
-    const std::uint32_t first_part = at_once_ ? first_part_of(limit) : limit;
-    batch_taken_at_ = now;
-    batch_completed_ = 0;
+    const std::uint32_t first_part = begin_batch(now, limit);
     std::size_t batched = 0;
     for (std::uint32_t i = 0; i < limit; ++i) {
         if (i == first_part) {
@@ -293,7 +291,6 @@ void ScsiRequestQueue::complete(Slot& slot, Response response) noexcept {
     ring_.push(slot.head, static_cast<std::uint32_t>(used));
     free_[free_count_++] = &slot;
     ++completed_;
-    batch_completed_ += slot.taken_at == batch_taken_at_ ? 1 : 0;
     count_completion(slot.taken_at);
 }
 

@@ -93,11 +93,8 @@ private:
     std::size_t free_count_;
     std::unique_ptr<Slot*[]> free_;
     std::unique_ptr<Slot[]> slots_;
-    std::uint32_t completed_ = 0;        // since the last publish
-    std::uint64_t batch_taken_at_ = 0;   // the last batch
-    std::uint32_t batch_completed_ = 0;  // of its requests
-    bool at_once_ = false;               // all of them were when they had been submitted
-    engine::Turn elsewhere_;             // taken outside of a turn, not told to the engine yet
+    std::uint32_t completed_ = 0;  // since the last publish
+    engine::Turn elsewhere_;       // taken outside of a turn, not told to the engine yet
     std::uint32_t taken_since_turn_ = 0;
     // Large, and touched only as far as requests are large.
     std::unique_ptr<iovec[]> segments_;
