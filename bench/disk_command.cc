@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <list>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -215,22 +214,11 @@ private:
     };
 
     Driven driven() {
-        Driven driven;
-        const std::size_t jobs = std::clamp<std::size_t>(streams_.size(), 1, options_.jobs);
-        for (std::size_t job = 0; job < jobs; ++job) {
-            std::vector<DiskStream*> mine;
-            for (std::size_t i = job; i < streams_.size(); i += jobs) {
-                mine.push_back(streams_[i].get());
-            }
-            driven.jobs.emplace_back([mine = std::move(mine)](double seconds) { spin_for(mine, seconds); });
+        std::vector<DiskStream*> all;
+        for (const auto& stream : streams_) {
+            all.push_back(stream.get());
         }
-        driven.forget = [this] {
-            const std::uint64_t now = cycles();
-            for (const auto& stream : streams_) {
-                stream->forget(now);
-            }
-        };
-        return driven;
+        return share_out(all, options_.jobs);
     }
 
     const Options& options_;

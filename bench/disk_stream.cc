@@ -137,15 +137,4 @@ void DiskStream::forget(std::uint64_t now) {
     arrivals_.restart(now);
 }
 
-void spin_for(std::span<DiskStream* const> streams, double seconds) {
-    const std::uint64_t end = cycles() + ns_to_cycles(static_cast<std::uint64_t>(seconds * 1e9));
-    std::uint64_t now = cycles();
-    while (now < end) {
-        now = cycles();
-        for (DiskStream* const stream : streams) {
-            stream->turn(now);
-        }
-    }
-}
-
 }  // namespace sidecore::bench

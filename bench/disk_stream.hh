@@ -96,7 +96,4 @@ private:
     LatencyHistogram histogram_;
 };
 
-/// Turns of all `streams`, round and round, for so long.
-void spin_for(std::span<DiskStream* const> streams, double seconds);
-
 }  // namespace sidecore::bench

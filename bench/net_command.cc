@@ -95,52 +95,21 @@ struct Vm {
     std::vector<NetTarget> targets{};
 };
 
-void spin(const std::vector<NetStream*>& streams, double seconds) {
-    const std::uint64_t end = cycles() + ns_to_cycles(static_cast<std::uint64_t>(seconds * 1e9));
-    std::uint64_t now = cycles();
-    while (now < end) {
-        now = cycles();
-        for (NetStream* const stream : streams) {
-            stream->turn(now);
-        }
-    }
-}
-
-/// The pairs are shared out among the jobs.
-Driven driven_by(std::list<NetStream>& streams, std::size_t most_jobs) {
-    Driven driven;
-    const std::size_t jobs = std::min(streams.size(), most_jobs);
-    std::vector<std::vector<NetStream*>> shares(jobs);
-    std::size_t next = 0;
-    for (NetStream& stream : streams) {
-        shares[next++ % jobs].push_back(&stream);
-    }
-    for (const auto& share : shares) {
-        driven.jobs.emplace_back([share](double seconds) { spin(share, seconds); });
-    }
-    driven.forget = [&streams] {
-        const std::uint64_t now = cycles();
-        for (NetStream& stream : streams) {
-            stream.forget(now);
-        }
-    };
-    return driven;
-}
-
 /// What all pairs do in this mode.
 Result<Row> drive(const std::vector<Vm>& vms, const Options& options, const std::string& mode) {
     NetStream::Options wanted = options.stream;
     wanted.mode = modes().at(mode);
     std::list<NetStream> streams;
+    std::vector<NetStream*> pointers;
     for (const Vm& vm : vms) {
         for (const NetTarget& target : vm.targets) {
             wanted.seed = streams.size();
             SIDECORE_TRY_ASSIGN(NetStream stream, NetStream::create(target, wanted));
-            streams.push_back(std::move(stream));
+            pointers.push_back(&streams.emplace_back(std::move(stream)));
         }
     }
     SIDECORE_TRY_ASSIGN(const Measured measured,
-                        measure(driven_by(streams, options.jobs), options.common.measure, "net, " + mode));
+                        measure(share_out(pointers, options.jobs), options.common.measure, "net, " + mode));
     const std::uint64_t end = cycles();
     Totals all;
     Row of_vms = Row::array();
